@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyctl: finds the verb and hands over. Knows no verb's business. */
+#include "ctl/pcd-verb.h"
+
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const PcdVerb *const verbs[] = {
+  NULL,
+};
+
+static char *
+list_of_verbs (void)
+{
+  g_autoptr (GString) text = g_string_new ("Commands:\n");
+
+  for (guint i = 0; verbs[i]; i++)
+    g_string_append_printf (text, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+  g_string_append (text, "\n'postcopyctl COMMAND --help' tells more about one of them.\n"
+                         "Exit status: 0 done, 1 refused or failed, 2 usage, 3 no daemon, "
+                         "4 no such domain or migration.\n");
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+int
+pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, char ***argv)
+{
+  g_autoptr (GOptionContext) context = g_option_context_new (verb->synopsis);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *program = g_strconcat ("postcopyctl ", verb->name, NULL);
+  gboolean help = FALSE;
+  const GOptionEntry own[] = {
+    { "help", 'h', 0, G_OPTION_ARG_NONE, &help, "Show this help", NULL },
+    { NULL },
+  };
+
+  g_set_prgname (program);
+  g_option_context_set_summary (context, verb->summary);
+  g_option_context_set_help_enabled (context, FALSE);
+  g_option_context_add_main_entries (context, own, NULL);
+  if (entries)
+    g_option_context_add_main_entries (context, entries, NULL);
+  if (!g_option_context_parse (context, argc, argv, &error)) {
+    g_printerr ("%s: %s; see '%s --help'\n", program, error->message, program);
+    return PCD_EXIT_USAGE;
+  }
+  if (help) {
+    g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
+    g_print ("%s", text);
+    return PCD_EXIT_DONE;
+  }
+  return -1;
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autoptr (GOptionContext) context = g_option_context_new ("COMMAND [ARGUMENT...]");
+  g_autoptr (GError) error = NULL;
+  g_autofree char *connect = NULL, *bus = NULL, *commands = list_of_verbs ();
+  gboolean version = FALSE;
+  const GOptionEntry entries[] = {
+    { "connect", 'c', 0, G_OPTION_ARG_STRING, &connect, "libvirt connection URI", "URI" },
+    { "bus", 0, 0, G_OPTION_ARG_STRING, &bus, "system, session or a D-Bus address", "BUS" },
+    { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Show the version", NULL },
+    { NULL },
+  };
+
+  setlocale (LC_ALL, "");
+  g_set_prgname ("postcopyctl");
+  g_option_context_set_strict_posix (context, TRUE);
+  g_option_context_add_main_entries (context, entries, NULL);
+  g_option_context_set_description (context, commands);
+  if (!g_option_context_parse (context, &argc, &argv, &error)) {
+    g_printerr ("postcopyctl: %s; see 'postcopyctl --help'\n", error->message);
+    return PCD_EXIT_USAGE;
+  }
+  if (version) {
+    g_print ("postcopyctl %s\n", PCD_VERSION);
+    return PCD_EXIT_DONE;
+  }
+  if (argc < 2) {
+    g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
+    g_printerr ("%s", text);
+    return PCD_EXIT_USAGE;
+  }
+
+  const PcdCtl ctl = { .connect = connect, .bus = bus };
+  for (guint i = 0; verbs[i]; i++)
+    if (g_str_equal (verbs[i]->name, argv[1]))
+      return verbs[i]->run (&ctl, argc - 1, argv + 1);
+  g_printerr ("postcopyctl: unknown command '%s'; see 'postcopyctl --help'\n", argv[1]);
+  return PCD_EXIT_USAGE;
+}

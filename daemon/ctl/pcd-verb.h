@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What postcopyctl and its verbs agree on: exit codes, global options, the table of verbs. */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* Stable and documented: scripts rely on them. */
+enum {
+  PCD_EXIT_DONE = 0,
+  PCD_EXIT_FAILED = 1,    /* refused or failed, reason on stderr */
+  PCD_EXIT_USAGE = 2,     /* bad argument, URI, file or configuration */
+  PCD_EXIT_NO_DAEMON = 3, /* postcopyd does not answer on the bus */
+  PCD_EXIT_NOT_FOUND = 4, /* no such domain, process or migration */
+};
+
+/**
+ * PcdCtl:
+ * @connect: (nullable): libvirt URI from --connect, else libvirt's own default
+ * @bus: (nullable): bus from --bus: `system`, `session` or a D-Bus address; %NULL is `system`
+ *
+ * The options that stand before the verb.
+ */
+typedef struct {
+  char *connect;
+  char *bus;
+} PcdCtl;
+
+/**
+ * PcdVerb:
+ * @name: the word a user types
+ * @synopsis: its arguments, for the usage line
+ * @summary: one line, for `postcopyctl --help`
+ * @run: gets @argv with the verb itself at index 0; prints results on stdout, reasons on stderr;
+ *   returns one of the exit codes above
+ */
+typedef struct {
+  const char *name;
+  const char *synopsis;
+  const char *summary;
+  int (*run) (const PcdCtl *ctl, int argc, char **argv);
+} PcdVerb;
+
+/**
+ * pcd_verb_parse:
+ * @verb: the verb, for its usage line
+ * @entries: (nullable): its own options
+ *
+ * Parses a verb's options with GOption; prints `--help` or a usage error itself.
+ *
+ * Returns: -1 when the verb shall go on, else the exit code to return at once
+ */
+int pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, char ***argv);
+
+G_END_DECLS
