@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The phase machine of one migration, seen from one host: step (state, event, now) -> state, effects.
+ * Pure: reads no clock, logs nothing, calls nobody. */
+#pragma once
+
+#include "core/pcd-event.h"
+
+G_BEGIN_DECLS
+
+/**
+ * PcdState:
+ * @role: this host's side; never changes
+ * @phase: see #PcdPhase
+ * @flow: meaningful in %PCD_PHASE_POSTCOPY, else %PCD_FLOW_NONE
+ * @cause: meaningful in %PCD_PHASE_PAUSED, else %PCD_CAUSE_NONE
+ * @unattended: libvirt reports failure while QEMU goes on migrating: wait, do not act
+ * @qemu: QEMU's last word in this migration, %PCD_QEMU_UNKNOWN before the first
+ * @closed: why the current connection closed, %PCD_CAUSE_NONE while it has not
+ * @dead: we judged the current connection dead and asked for its shutdown
+ * @phase_since: when @phase began, microseconds of CLOCK_MONOTONIC
+ * @flow_since: when @flow began, likewise
+ */
+typedef struct {
+  PcdRole role;
+  PcdPhase phase;
+  PcdFlow flow;
+  PcdCause cause;
+  gboolean unattended;
+  PcdQemuStatus qemu;
+  PcdCause closed;
+  gboolean dead;
+  gint64 phase_since;
+  gint64 flow_since;
+} PcdState;
+
+/**
+ * PcdEffects: what a step asks the shell to do; a set of bits.
+ * @PCD_EFFECT_QUERY: find out QEMU's migration status: by query-migrate on the source, by looking
+ *   at the process on the destination, where libvirt would hold the call for 30 s (FACTS 3)
+ * @PCD_EFFECT_RESYNC: ask libvirt for this domain's state; nothing may be concluded from the event
+ * @PCD_EFFECT_SHUTDOWN: shut the migration sockets down, so that QEMU goes to postcopy-paused
+ */
+typedef enum {
+  PCD_EFFECT_NONE = 0,
+  PCD_EFFECT_QUERY = 1 << 0,
+  PCD_EFFECT_RESYNC = 1 << 1,
+  PCD_EFFECT_SHUTDOWN = 1 << 2,
+} PcdEffects;
+
+/**
+ * pcd_state_init:
+ *
+ * A migration about which nothing is known but which side this is.
+ */
+PcdState pcd_state_init (PcdRole role, gint64 now);
+
+/**
+ * pcd_machine_step:
+ * @state: the state before
+ * @event: what happened
+ * @now: microseconds of CLOCK_MONOTONIC, not before any time in @state
+ * @ret_effects: (out): what the shell shall do
+ *
+ * Returns: the state after. Equal to @state when the event says nothing new.
+ */
+PcdState pcd_machine_step (const PcdState *state, const PcdEvent *event, gint64 now,
+                           PcdEffects *ret_effects);
+
+/**
+ * pcd_machine_starts_migration:
+ * @event: what happened to a domain
+ *
+ * Returns: %TRUE if @event is reason to keep a new record, for a domain that has none or whose
+ *   last migration has ended
+ */
+gboolean pcd_machine_starts_migration (const PcdEvent *event);
+
+G_END_DECLS

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One told event: a line of `postcopyctl events`, a D-Bus signal, a journal entry.
+ * Pure values; the JSON of a record is stable and documented. */
+#pragma once
+
+#include "core/pcd-types.h"
+
+G_BEGIN_DECLS
+
+/**
+ * PcdRecordKind: what changed.
+ * @PCD_RECORD_PHASE: @from and @to are phases
+ * @PCD_RECORD_FLOW: flows
+ * @PCD_RECORD_CAUSE: causes
+ * @PCD_RECORD_UNATTENDED: "no", "yes"
+ * @PCD_RECORD_ARMED: migration sockets found and armed; @detail names their two ends
+ * @PCD_RECORD_BLOCKED: number of vCPUs that wait for a missing page
+ * @PCD_RECORD_SHUTDOWN: postcopyd shut a dead connection down; @detail says on what evidence
+ * @PCD_RECORD_LIBVIRT: "connected", "disconnected"; no domain
+ * @PCD_RECORD_UNKNOWN: an event, state or status that this version does not know; @detail has it
+ */
+typedef enum {
+  PCD_RECORD_PHASE,
+  PCD_RECORD_FLOW,
+  PCD_RECORD_CAUSE,
+  PCD_RECORD_UNATTENDED,
+  PCD_RECORD_ARMED,
+  PCD_RECORD_BLOCKED,
+  PCD_RECORD_SHUTDOWN,
+  PCD_RECORD_LIBVIRT,
+  PCD_RECORD_UNKNOWN,
+  PCD_N_RECORDS,
+} PcdRecordKind;
+
+/**
+ * PcdRecord:
+ * @seq: counts from 1 since the daemon started
+ * @time: microseconds since the epoch
+ * @monotonic: microseconds of CLOCK_MONOTONIC
+ * @kind: what changed
+ * @uuid: (nullable): the domain's UUID
+ * @domain: (nullable): the domain's name
+ * @role: meaningful if @uuid is set
+ * @from: (nullable): the word before
+ * @to: (nullable): the word after
+ * @detail: (nullable): evidence, for people
+ */
+typedef struct {
+  guint64 seq;
+  gint64 time;
+  gint64 monotonic;
+  PcdRecordKind kind;
+  char *uuid;
+  char *domain;
+  PcdRole role;
+  char *from;
+  char *to;
+  char *detail;
+} PcdRecord;
+
+void pcd_record_free (PcdRecord *record);
+const char *pcd_record_kind_to_string (PcdRecordKind kind);
+
+/**
+ * pcd_record_to_json:
+ *
+ * Returns: (transfer full): one line of JSON without a line end
+ */
+char *pcd_record_to_json (const PcdRecord *record);
+
+/**
+ * pcd_record_to_text:
+ *
+ * Returns: (transfer full): one line for people, as `virsh event --timestamp` writes them
+ */
+char *pcd_record_to_text (const PcdRecord *record);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdRecord, pcd_record_free)
+
+G_END_DECLS

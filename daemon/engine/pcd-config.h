@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyd.conf: parsed and checked as a whole, or refused as a whole.
+ * Knows no policy and no domain. */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * PcdConfig:
+ * @network_timeout_usec: `[arm] network-timeout`: silence after which a connection with something
+ *   outstanding is dead; default 2 s, 500 ms to 60 s
+ * @backstop_usec: `[arm] backstop`: TCP_USER_TIMEOUT, for when the daemon is not there; default
+ *   15 s, more than @network_timeout_usec; 0 is "off"
+ * @arm: `[arm] enabled`: false leaves QEMU's sockets alone (watching only); default true
+ * @sample_usec: `[watch] sample-interval`: default 200 ms, 50 ms to 10 s
+ * @keep_ended_usec: `[watch] keep-ended`: how long an ended migration stays listed; default 5 min,
+ *   0 to 24 h
+ */
+typedef struct {
+  gint64 network_timeout_usec;
+  gint64 backstop_usec;
+  gboolean arm;
+  gint64 sample_usec;
+  gint64 keep_ended_usec;
+} PcdConfig;
+
+/**
+ * pcd_config_default:
+ *
+ * What holds when there is no file.
+ */
+PcdConfig pcd_config_default (void);
+
+/**
+ * pcd_config_load:
+ * @path: a key file
+ * @ret_config: (out): written only on success
+ *
+ * Unknown groups and keys, duplicates, bad values and values out of range are errors; the message
+ * has the file, line, group and key, and what was expected.
+ */
+gboolean pcd_config_load (const char *path, PcdConfig *ret_config, GError **error);
+
+/**
+ * pcd_duration_parse:
+ * @text: a number with a unit, as systemd writes them: us, ms, s, min, h; "0" needs none
+ * @ret_usec: (out): microseconds
+ */
+gboolean pcd_duration_parse (const char *text, gint64 *ret_usec, GError **error);
+
+G_END_DECLS

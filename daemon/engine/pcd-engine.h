@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The loop: owns the table of migrations, feeds the reducer, carries out its effects, tells listeners.
+ * Must not decide anything itself, and must not know D-Bus. */
+#pragma once
+
+#include "core/pcd-machine.h"
+#include "core/pcd-record.h"
+#include "engine/pcd-config.h"
+
+G_BEGIN_DECLS
+
+typedef struct _PcdEngine PcdEngine;
+
+/**
+ * PcdSocketView: one migration connection, as last sampled.
+ * @local: "address:port", IPv6 in brackets
+ * @remote: likewise
+ * @armed: our time-outs are set on it
+ * @heard_usec: how long ago the peer was last heard
+ * @unacked: segments sent and not acknowledged
+ * @retransmits: unanswered retransmissions of the oldest one
+ */
+typedef struct {
+  char *local;
+  char *remote;
+  gboolean armed;
+  gint64 heard_usec;
+  guint unacked;
+  guint retransmits;
+} PcdSocketView;
+
+/**
+ * PcdMigrationView: what listeners see of a migration. Borrowed: valid during the call.
+ * @uuid: domain UUID
+ * @name: domain name
+ * @state: see #PcdState
+ * @pid: QEMU, 0 if not found
+ * @phase_time: when the phase began, microseconds since the epoch
+ * @measured: whether the fields below have been measured
+ * @n_vcpus: vCPU threads of QEMU
+ * @n_blocked_vcpus: those that wait for a missing page
+ * @n_blocked_others: other threads that do
+ * @sockets: (element-type PcdSocketView): migration connections
+ * @note: (nullable): why something could not be measured or armed
+ */
+typedef struct {
+  const char *uuid;
+  const char *name;
+  PcdState state;
+  gint pid;
+  gint64 phase_time;
+  gboolean measured;
+  guint n_vcpus;
+  guint n_blocked_vcpus;
+  guint n_blocked_others;
+  const GPtrArray *sockets;
+  const char *note;
+} PcdMigrationView;
+
+/**
+ * PcdListener: how others follow the engine. Any member may be %NULL.
+ * @changed: a migration is new or changed, its measurements included
+ * @removed: a migration that had ended was dropped from the list
+ * @record: something was told
+ * @connection: libvirt came or went
+ */
+typedef struct {
+  void (*changed) (const PcdMigrationView *migration, gpointer data);
+  void (*removed) (const char *uuid, PcdRole role, gpointer data);
+  void (*record) (const PcdRecord *record, gpointer data);
+  void (*connection) (gboolean connected, gpointer data);
+} PcdListener;
+
+/**
+ * pcd_engine_new:
+ * @config: (transfer none): copied
+ * @uri: (nullable): libvirt URI
+ *
+ * Main thread only, as all calls of this API.
+ */
+PcdEngine *pcd_engine_new (const PcdConfig *config, const char *uri);
+void pcd_engine_free (PcdEngine *engine);
+
+/**
+ * pcd_engine_add_listener:
+ * @listener: (transfer none): must outlive the engine
+ */
+void pcd_engine_add_listener (PcdEngine *engine, const PcdListener *listener, gpointer data);
+
+/**
+ * pcd_engine_set_config:
+ *
+ * A reload: takes effect for what runs, too.
+ */
+void pcd_engine_set_config (PcdEngine *engine, const PcdConfig *config);
+
+/* The connection to libvirt: @ret_since in microseconds since the epoch, @ret_reason borrowed. */
+gboolean pcd_engine_is_connected (PcdEngine *engine, gint64 *ret_since, const char **ret_reason);
+
+/**
+ * pcd_engine_foreach:
+ *
+ * Calls @func for every migration, in the order in which they began.
+ */
+void pcd_engine_foreach (PcdEngine *engine,
+                         void (*func) (const PcdMigrationView *migration, gpointer data),
+                         gpointer data);
+
+/**
+ * pcd_engine_get_records:
+ * @after: only records with a higher seq
+ *
+ * Returns: (transfer container) (element-type PcdRecord): oldest first; the last 1000 are kept
+ */
+GPtrArray *pcd_engine_get_records (PcdEngine *engine, guint64 after);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdEngine, pcd_engine_free)
+
+G_END_DECLS

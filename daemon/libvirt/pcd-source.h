@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The watcher's connection to libvirt: keeps it, follows events, answers resyncs.
+ * Must not know what the events mean for a migration: that is core's business. */
+#pragma once
+
+#include "core/pcd-event.h"
+
+G_BEGIN_DECLS
+
+typedef struct _PcdSource PcdSource;
+
+/**
+ * PcdSourceCallbacks:
+ * @event: something happened to @domain. @raw: (nullable): the foreign word or numbers, for logs,
+ *   always set when the event is an unknown one
+ * @connection: libvirt is reachable (@connected) or not, and why not (@reason)
+ * @resynced: a full resync is over; every active domain had its %PCD_EVENT_SEEN, and @uuids
+ *   (element-type utf8) is the set of them: who is not in it is absent
+ *
+ * All are called on the main thread, never from inside a pcd_source_… call.
+ */
+typedef struct {
+  void (*event) (const PcdDomainRef *domain, const PcdEvent *event, const char *raw, gpointer data);
+  void (*connection) (gboolean connected, const char *reason, gpointer data);
+  void (*resynced) (GHashTable *uuids, gpointer data);
+} PcdSourceCallbacks;
+
+/**
+ * pcd_source_init_event_loop:
+ *
+ * Makes libvirt deliver its events through GLib's default main context. Once per process, before
+ * the first connection is opened (FACTS 3: gvir_event_register () first of all).
+ */
+void pcd_source_init_event_loop (void);
+
+/**
+ * pcd_source_new:
+ * @uri: (nullable): libvirt URI, %NULL for libvirt's default
+ *
+ * Starts connecting at once and keeps trying, with jittered back-off, for as long as it lives.
+ * No call of this API blocks: all libvirt calls that can wait run in a worker with a deadline; a
+ * worker past its deadline is abandoned and the connection replaced.
+ *
+ * Returns: (transfer full): free with pcd_source_free ()
+ */
+PcdSource *pcd_source_new (const char *uri, const PcdSourceCallbacks *callbacks, gpointer data);
+void pcd_source_free (PcdSource *source);
+
+/**
+ * pcd_source_resync:
+ * @uuid: (nullable): one domain, or %NULL for all
+ *
+ * Asks libvirt what there is now; answers come as %PCD_EVENT_SEEN (absence too, when @uuid is
+ * given) and, on a source in post-copy, %PCD_EVENT_QEMU_STATUS from query-migrate. Several requests
+ * made while one is under way are served by one more pass. Nothing happens while disconnected: the
+ * return of the connection brings a full resync anyway.
+ */
+void pcd_source_resync (PcdSource *source, const char *uuid);
+
+/**
+ * pcd_source_query:
+ *
+ * Asks QEMU for its migration status by query-migrate through libvirt; the answer comes as
+ * %PCD_EVENT_QEMU_STATUS. Only on the source: on the destination libvirt holds the call 30 s
+ * (FACTS 3).
+ */
+void pcd_source_query (PcdSource *source, const char *uuid);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdSource, pcd_source_free)
+
+G_END_DECLS
