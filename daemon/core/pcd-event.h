@@ -14,8 +14,8 @@ G_BEGIN_DECLS
  * @PCD_LIFECYCLE_INCOMING: STARTED/MIGRATED: an incoming QEMU was started (destination)
  * @PCD_LIFECYCLE_POSTCOPY: SUSPENDED/POSTCOPY (source), RESUMED/POSTCOPY (destination): post-copy
  *   began, or a recovery did
- * @PCD_LIFECYCLE_POSTCOPY_FAILED: SUSPENDED/POSTCOPY_FAILED, RESUMED/POSTCOPY_FAILED. Either QEMU is
- *   `postcopy-paused`, or libvirt lost libvirt and QEMU goes on (FACTS 3: "false alarm")
+ * @PCD_LIFECYCLE_POSTCOPY_FAILED: SUSPENDED/POSTCOPY_FAILED, RESUMED/POSTCOPY_FAILED. Either QEMU
+ * is `postcopy-paused`, or libvirt lost libvirt and QEMU goes on (FACTS 3: "false alarm")
  * @PCD_LIFECYCLE_RESUMED_MIGRATED: RESUMED/MIGRATED: done (destination), or failed and running
  *   again (source)
  * @PCD_LIFECYCLE_STOPPED_MIGRATED: STOPPED/MIGRATED: done (source)

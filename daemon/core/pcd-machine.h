@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The phase machine of one migration, seen from one host: step (state, event, now) -> state, effects.
- * Pure: reads no clock, logs nothing, calls nobody. */
+/* The phase machine of one migration, seen from one host: step (state, event, now) -> state,
+ * effects. Pure: reads no clock, logs nothing, calls nobody. */
 #pragma once
 
 #include "core/pcd-event.h"
@@ -63,7 +63,9 @@ PcdState pcd_state_init (PcdRole role, gint64 now);
  *
  * Returns: the state after. Equal to @state when the event says nothing new.
  */
-PcdState pcd_machine_step (const PcdState *state, const PcdEvent *event, gint64 now,
+PcdState pcd_machine_step (const PcdState *state,
+                           const PcdEvent *event,
+                           gint64 now,
                            PcdEffects *ret_effects);
 
 /**

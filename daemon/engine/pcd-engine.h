@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The loop: owns the table of migrations, feeds the reducer, carries out its effects, tells listeners.
- * Must not decide anything itself, and must not know D-Bus. */
+/* The loop: owns the table of migrations, feeds the reducer, carries out its effects, tells
+ * listeners. Must not decide anything itself, and must not know D-Bus. */
 #pragma once
 
 #include "core/pcd-machine.h"
