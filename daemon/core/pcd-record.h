@@ -75,6 +75,32 @@ char *pcd_record_to_json (const PcdRecord *record);
  */
 char *pcd_record_to_text (const PcdRecord *record);
 
+/**
+ * pcd_record_from_json:
+ * @line: what pcd_record_to_json () wrote, perhaps that of another version
+ *
+ * Unknown members are ignored; an unknown kind becomes %PCD_N_RECORDS.
+ *
+ * Returns: (transfer full): the record, or %NULL with @error set
+ */
+PcdRecord *pcd_record_from_json (const char *line, GError **error);
+
+/**
+ * pcd_time_to_rfc3339:
+ * @usec: microseconds since the epoch
+ *
+ * Returns: (transfer full): as in JSON: 2026-11-22T15:00:01.123456Z
+ */
+char *pcd_time_to_rfc3339 (gint64 usec);
+
+/**
+ * pcd_time_to_text:
+ * @usec: microseconds since the epoch
+ *
+ * Returns: (transfer full): as virsh writes it: 2026-11-22 15:00:01.123+0000
+ */
+char *pcd_time_to_text (gint64 usec);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdRecord, pcd_record_free)
 
 G_END_DECLS

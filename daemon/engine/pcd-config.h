@@ -12,9 +12,10 @@ G_BEGIN_DECLS
  * @network_timeout_usec: `[arm] network-timeout`: silence after which a connection with something
  *   outstanding is dead; default 2 s, 500 ms to 60 s
  * @backstop_usec: `[arm] backstop`: TCP_USER_TIMEOUT, for when the daemon is not there; default
- *   15 s, more than @network_timeout_usec; 0 is "off"
+ *   15 s, more than @network_timeout_usec, up to 1 h; 0 is "off"
  * @arm: `[arm] enabled`: false leaves QEMU's sockets alone (watching only); default true
- * @sample_usec: `[watch] sample-interval`: default 200 ms, 50 ms to 10 s
+ * @sample_usec: `[watch] sample-interval`: default 200 ms, 50 ms to 10 s, and at most half of
+ *   @network_timeout_usec, as silence cannot be timed more finely than it is sampled
  * @keep_ended_usec: `[watch] keep-ended`: how long an ended migration stays listed; default 5 min,
  *   0 to 24 h
  */
@@ -35,17 +36,19 @@ PcdConfig pcd_config_default (void);
 
 /**
  * pcd_config_load:
- * @path: a key file
+ * @path: a file of `[group]`, `key = value`, `# comment` lines
  * @ret_config: (out): written only on success
  *
  * Unknown groups and keys, duplicates, bad values and values out of range are errors; the message
- * has the file, line, group and key, and what was expected.
+ * has the file, line, group and key, and what was expected. A missing file is
+ * %G_FILE_ERROR_NOENT: whether that matters is the caller's to say.
  */
 gboolean pcd_config_load (const char *path, PcdConfig *ret_config, GError **error);
 
 /**
  * pcd_duration_parse:
- * @text: a number with a unit, as systemd writes them: us, ms, s, min, h; "0" needs none
+ * @text: a number with a unit, as systemd writes them: us, ms, s, min, h; "0" needs none;
+ *   a fraction is fine ("1.5s")
  * @ret_usec: (out): microseconds
  */
 gboolean pcd_duration_parse (const char *text, gint64 *ret_usec, GError **error);

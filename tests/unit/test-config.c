@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Every way to get postcopyd.conf wrong is told with its line, key and what was expected. */
+#include "engine/pcd-config.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static char *
+temp_dir (void)
+{
+  g_autoptr (GError) error = NULL;
+  char *dir = g_dir_make_tmp ("pcd-config-XXXXXX", &error);
+
+  g_assert_no_error (error);
+  return dir;
+}
+
+/* Loads @text from a file; errors come back with the file's name taken off. */
+static gboolean
+load_text (const char *text, gssize length, PcdConfig *config, char **ret_message)
+{
+  g_autofree char *dir = temp_dir ();
+  g_autofree char *path = g_build_filename (dir, "postcopyd.conf", NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (g_file_set_contents (path, text, length, NULL));
+  gboolean ok = pcd_config_load (path, config, &error);
+  g_assert_true (ok == (error == NULL));
+  if (error) {
+    g_assert_true (g_str_has_prefix (error->message, path));
+    *ret_message = g_strdup (error->message + strlen (path));
+  }
+  g_unlink (path);
+  g_rmdir (dir);
+  return ok;
+}
+
+static void
+test_duration (void)
+{
+  static const struct {
+    const char *text;
+    gint64 usec; /* -1: refused */
+  } rows[] = {
+    { "0", 0 },
+    { "0s", 0 },
+    { "1us", 1 },
+    { "200ms", 200000 },
+    { "2s", 2000000 },
+    { "2 s", 2000000 },
+    { "2sec", 2000000 },
+    { "1.5s", 1500000 },
+    { "0.1s", 100000 },
+    { "0.000001s", 1 },
+    { "0.0000019s", 1 },
+    { "5min", 300000000 },
+    { "5m", 300000000 },
+    { "24h", G_GINT64_CONSTANT (86400000000) },
+    { "106751990d", G_GINT64_CONSTANT (9223371936000000000) },
+    { "106751992d", -1 },
+    { "9223372036854775807h", -1 },
+    { "99999999999999999999us", -1 },
+    { "", -1 },
+    { " ", -1 },
+    { "2", -1 },
+    { "s", -1 },
+    { "-1s", -1 },
+    { "+1s", -1 },
+    { "1e3s", -1 },
+    { "0x10s", -1 },
+    { ".5s", -1 },
+    { "1.s", -1 },
+    { "1.2.3s", -1 },
+    { "2 s 3", -1 },
+    { "2S", -1 },
+    { "2fortnights", -1 },
+    { "\xff", -1 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (GError) error = NULL;
+    gint64 usec = -42;
+    gboolean ok = pcd_duration_parse (rows[i].text, &usec, &error);
+
+    g_test_message ("row %u", i);
+    g_assert_cmpint (usec, ==, rows[i].usec < 0 ? -42 : rows[i].usec);
+    g_assert_cmpint (ok, ==, rows[i].usec >= 0);
+    if (!ok)
+      g_assert_nonnull (strstr (error->message, "expected a number with a unit"));
+  }
+}
+
+static void
+test_good (void)
+{
+  static const struct {
+    const char *text;
+    PcdConfig config;
+  } rows[] = {
+    { "", { 2000000, 15000000, TRUE, 200000, 300000000 } },
+    { "\n\n# nothing\n; here\n[arm]\n[watch]", { 2000000, 15000000, TRUE, 200000, 300000000 } },
+    { "[arm]\r\nnetwork-timeout = 500ms\r\nbackstop=off\r\nenabled=no\r\n",
+      { 500000, 0, FALSE, 200000, 300000000 } },
+    { "[arm]\nbackstop=0\n", { 2000000, 0, TRUE, 200000, 300000000 } },
+    { "[arm]\n  network-timeout\t=\t60s  \nbackstop=1h\n[watch]\nsample-interval=10s\nkeep-ended=0",
+      { 60000000, G_GINT64_CONSTANT (3600000000), TRUE, 10000000, 0 } },
+    { "[watch]\nkeep-ended = 24h\nsample-interval=50ms\n[arm]\nenabled = true\n",
+      { 2000000, 15000000, TRUE, 50000, G_GINT64_CONSTANT (86400000000) } },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autofree char *message = NULL;
+    PcdConfig config = { 0 };
+
+    if (!load_text (rows[i].text, -1, &config, &message))
+      g_error ("row %u: %s", i, message);
+    g_assert_cmpint (config.network_timeout_usec, ==, rows[i].config.network_timeout_usec);
+    g_assert_cmpint (config.backstop_usec, ==, rows[i].config.backstop_usec);
+    g_assert_cmpint (config.arm, ==, rows[i].config.arm);
+    g_assert_cmpint (config.sample_usec, ==, rows[i].config.sample_usec);
+    g_assert_cmpint (config.keep_ended_usec, ==, rows[i].config.keep_ended_usec);
+  }
+}
+
+static void
+test_bad (void)
+{
+#define TIMEOUT_EXPECTED ", expected a duration such as 2s (500ms to 60s)"
+  static const struct {
+    const char *text;
+    const char *message; /* after the file's name; the whole of it */
+  } rows[] = {
+    { "[arm]\nnetwork-timeout=x\n", ":2: [arm] network-timeout: got \"x\"" TIMEOUT_EXPECTED },
+    { "[arm]\nnetwork-timeout=\n", ":2: [arm] network-timeout: got \"\"" TIMEOUT_EXPECTED },
+    { "[arm]\nnetwork-timeout=2\n", ":2: [arm] network-timeout: got \"2\"" TIMEOUT_EXPECTED },
+    { "[arm]\nnetwork-timeout=2s # two\n",
+      ":2: [arm] network-timeout: got \"2s # two\"" TIMEOUT_EXPECTED },
+    { "#\n#\n[arm]\n\nnetwork-timeout=499ms",
+      ":5: [arm] network-timeout: got \"499ms\"" TIMEOUT_EXPECTED },
+    { "[arm]\nnetwork-timeout=61s", ":2: [arm] network-timeout: got \"61s\"" TIMEOUT_EXPECTED },
+    { "[arm]\nnetwork-timeout=off", ":2: [arm] network-timeout: got \"off\"" TIMEOUT_EXPECTED },
+    { "[arm]\nnetwork-timeout=\001\033[31m\xc3\xa9",
+      ":2: [arm] network-timeout: got \"\\001\\033[31m\\303\\251\"" TIMEOUT_EXPECTED },
+    { "[arm]\nbackstop=999ms", ":2: [arm] backstop: got \"999ms\", expected a duration such as 15s "
+                               "(1s to 1h, and more than network-timeout), or off" },
+    { "[arm]\nbackstop=2s",
+      ":2: [arm] backstop: got 2 s, expected more than network-timeout, which "
+      "is 2 s (the default), or off" },
+    { "[arm]\nnetwork-timeout=20s\n",
+      ":2: [arm] backstop: got 15 s (the default), expected more than network-timeout, which is "
+      "20 s, or off" },
+    { "[arm]\nbackstop=5s\nnetwork-timeout=6s\n",
+      ":3: [arm] backstop: got 5 s, expected more than network-timeout, which is 6 s, or off" },
+    { "[watch]\nsample-interval=1001ms\n", ":2: [watch] sample-interval: got 1.001 s, expected at "
+                                           "most half of network-timeout, which is "
+                                           "2 s (the default)" },
+    { "[arm]\nenabled=maybe", ":2: [arm] enabled: got \"maybe\", expected yes or no" },
+    { "[watch]\nkeep-ended=25h",
+      ":2: [watch] keep-ended: got \"25h\", expected a duration such as 5min (0 to 24h)" },
+    { "[arm]\nnetwork-timeout=2s\n[watch]\n[arm]\n",
+      ":4: group [arm] again, first seen in line 1, expected each group once" },
+    { "[arm]\nenabled=yes\nenabled=yes\n",
+      ":3: [arm] enabled: again, first seen in line 2, expected each key once" },
+    { "[Arm]\n", ":1: unknown group \"Arm\", expected one of: arm, watch" },
+    { "[]\n", ":1: unknown group \"\", expected one of: arm, watch" },
+    { "[arm\n", ":1: got \"[arm\", expected [group]" },
+    { "[", ":1: got \"[\", expected [group]" },
+    { "[arm] # x", ":1: got \"[arm] # x\", expected [group]" },
+    { "[arm]\nkeep-ended=1s\n", ":2: [arm]: unknown key \"keep-ended\", expected one of: "
+                                "network-timeout, backstop, enabled" },
+    { "[watch]\nsample=1s\n",
+      ":2: [watch]: unknown key \"sample\", expected one of: sample-interval, keep-ended" },
+    { "enabled=yes\n",
+      ":1: key \"enabled\" before any group, expected a line such as [arm] above it" },
+    { "[arm]\nenabled\n", ":2: got \"enabled\", expected key = value" },
+    { "[arm]\n=yes\n", ":2: got \"=yes\", expected key = value" },
+    { "[arm]\nthis-is-a-very-long-line-that-goes-on-and-on-and-on\n",
+      ":2: got \"this-is-a-very-long-line-that-goes-on-an...\", expected key = value" },
+    { "# caf\xe9\n", ":1: not UTF-8 text, expected [group], key = value, or # comment" },
+    { "[arm]\n\x7f"
+      "ELF\x02\x01\xff\n",
+      ":2: not UTF-8 text, expected [group], key = value, or # comment" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autofree char *message = NULL;
+    PcdConfig config = { .sample_usec = 42 };
+
+    g_test_message ("row %u", i);
+    g_assert_false (load_text (rows[i].text, -1, &config, &message));
+    g_assert_cmpstr (message, ==, rows[i].message);
+    g_assert_cmpint (config.sample_usec, ==, 42);
+  }
+}
+
+static void
+test_nul_byte (void)
+{
+  static const char text[] = "[arm]\nenabled=yes\0no\n";
+  g_autofree char *message = NULL;
+  PcdConfig config;
+
+  g_assert_false (load_text (text, sizeof text - 1, &config, &message));
+  g_assert_true (g_str_has_prefix (message, ":2: not UTF-8"));
+}
+
+static void
+test_not_a_file (void)
+{
+  g_autofree char *dir = temp_dir ();
+  g_autofree char *missing = g_build_filename (dir, "missing.conf", NULL);
+  g_autofree char *fifo = g_build_filename (dir, "fifo", NULL);
+  g_autofree char *huge = g_build_filename (dir, "huge", NULL);
+  g_autofree char *comments = g_strnfill (70000, '#');
+  const struct {
+    const char *path;
+    GFileError code;
+    const char *says;
+  } rows[] = {
+    { missing, G_FILE_ERROR_NOENT, "No such file or directory" },
+    { dir, G_FILE_ERROR_ISDIR, "is a directory, expected a file" },
+    { fifo, G_FILE_ERROR_INVAL, "expected a file" },
+    { huge, G_FILE_ERROR_INVAL, "more than 64 KiB" },
+    { "/dev/zero", G_FILE_ERROR_INVAL, "more than 64 KiB" },
+    { "", G_FILE_ERROR_NOENT, "No such file or directory" },
+  };
+  PcdConfig config = { 0 };
+
+  g_assert_cmpint (mkfifo (fifo, 0600), ==, 0);
+  g_assert_true (g_file_set_contents (huge, comments, -1, NULL));
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (GError) error = NULL;
+
+    g_assert_false (pcd_config_load (rows[i].path, &config, &error));
+    g_assert_error (error, G_FILE_ERROR, (int)rows[i].code);
+    g_assert_true (g_str_has_prefix (error->message, rows[i].path));
+    g_assert_nonnull (strstr (error->message, rows[i].says));
+  }
+  g_assert_true (pcd_config_load ("/dev/null", &config, NULL));
+  g_assert_cmpint (config.sample_usec, ==, 200000);
+  g_unlink (fifo);
+  g_unlink (huge);
+  g_rmdir (dir);
+}
+
+/* Nothing that a file may hold crashes or hangs the parser, and a refusal always has a message. */
+static void
+test_random_bytes (void)
+{
+  static const char alphabet[] = "[]arm=\n#; 0125sx.\xff\x01network-timeout=";
+
+  for (guint round = 0; round < 300; round++) {
+    char text[200];
+    g_autofree char *message = NULL;
+    PcdConfig config;
+    guint length = g_test_rand_int_range (0, sizeof text);
+
+    for (guint i = 0; i < length; i++)
+      text[i] = alphabet[g_test_rand_int_range (0, sizeof alphabet)];
+    if (!load_text (text, length, &config, &message))
+      g_assert_nonnull (strstr (message, "expected"));
+  }
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/config/duration", test_duration);
+  g_test_add_func ("/config/good", test_good);
+  g_test_add_func ("/config/bad", test_bad);
+  g_test_add_func ("/config/nul-byte", test_nul_byte);
+  g_test_add_func ("/config/not-a-file", test_not_a_file);
+  g_test_add_func ("/config/random-bytes", test_random_bytes);
+  return g_test_run ();
+}
