@@ -61,7 +61,9 @@ typedef enum {
  * @PCD_EVENT_SEEN: the answer to a resync
  * @PCD_EVENT_NET: a judgement on the migration sockets' last sample
  * @PCD_EVENT_SOCKET_CLOSED: a migration socket left the established state, and why
- * @PCD_EVENT_NO_SOCKET: the host looked long enough and QEMU has no migration connection
+ * @PCD_EVENT_SOCKET_FOUND: QEMU has a live migration connection
+ * @PCD_EVENT_NO_SOCKET: the host looked long enough: QEMU's migration threads live, and have no
+ *   connection
  * @PCD_EVENT_PROCESS_EXITED: this side's QEMU is gone
  */
 typedef enum {
@@ -70,6 +72,7 @@ typedef enum {
   PCD_EVENT_SEEN,
   PCD_EVENT_NET,
   PCD_EVENT_SOCKET_CLOSED,
+  PCD_EVENT_SOCKET_FOUND,
   PCD_EVENT_NO_SOCKET,
   PCD_EVENT_PROCESS_EXITED,
   PCD_N_EVENTS,

@@ -70,11 +70,15 @@ PcdState pcd_machine_step (const PcdState *state,
 
 /**
  * pcd_machine_starts_migration:
- * @event: what happened to a domain
+ * @last: (nullable): the domain's last known migration in that role
+ * @event: what happened to the domain
+ * @now: microseconds of CLOCK_MONOTONIC
  *
- * Returns: %TRUE if @event is reason to keep a new record, for a domain that has none or whose
- *   last migration has ended
+ * An ended migration is only followed by a new one when @event can be nothing but a beginning, or
+ * long enough after: libvirt's answers may be older than QEMU's last word.
+ *
+ * Returns: %TRUE if @event is reason to begin a new record
  */
-gboolean pcd_machine_starts_migration (const PcdEvent *event);
+gboolean pcd_machine_starts_migration (const PcdState *last, const PcdEvent *event, gint64 now);
 
 G_END_DECLS
