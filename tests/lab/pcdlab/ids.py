@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Names and the state on disk of a lab, so that any process can find it and take it down.
+Knows nothing of what runs inside."""
+
+import json
+import os
+import secrets
+
+from . import proc
+
+# tmpfs: overlayfs needs an upper directory that is not itself an overlay (containers), and
+# nothing in it is worth keeping over a reboot.
+BASE = os.environ.get("PCD_LAB_DIR", "/dev/shm/postcopyd-lab")
+CACHE = os.environ.get("PCD_LAB_CACHE", "/var/cache/postcopyd-lab")
+HOSTS = ("src", "dst")
+
+
+def new_id():
+    return secrets.token_hex(3)
+
+
+def state_dir(lab_id):
+    return os.path.join(BASE, lab_id)
+
+
+def netns(lab_id, host):
+    return f"pcd-{lab_id}-{host}"
+
+
+def known():
+    """The ids of all labs that left anything on disk or a network namespace."""
+    found = set()
+    if os.path.isdir(BASE):
+        found.update(name for name in os.listdir(BASE) if os.path.isdir(state_dir(name)))
+    if os.path.isdir("/run/netns"):
+        for name in os.listdir("/run/netns"):
+            parts = name.split("-")
+            if len(parts) == 3 and parts[0] == "pcd" and parts[2] in HOSTS:
+                found.add(parts[1])
+    return sorted(found)
+
+
+def save(lab_id, state):
+    path = os.path.join(state_dir(lab_id), "lab.json")
+    with open(path + ".new", "w") as f:
+        json.dump(state, f, indent=1)
+    os.rename(path + ".new", path)
+
+
+def load(lab_id):
+    try:
+        with open(os.path.join(state_dir(lab_id), "lab.json")) as f:
+            return json.load(f)
+    except FileNotFoundError:
+        return None
+
+
+def me():
+    return {"pid": os.getpid(), "started": proc.start_time(os.getpid())}
+
+
+def is_stale(lab_id):
+    """Whether the process that this lab belongs to is gone, or its hosts died."""
+    state = load(lab_id)
+    if state is None:
+        return True
+    owner = state.get("owner")
+    if owner is not None and not proc.is_alive(owner["pid"], owner["started"]):
+        return True
+    anchors = [host.get("anchor") for host in state["hosts"].values()]
+    return bool(anchors) and not any(a and proc.is_alive(a["pid"], a["started"]) for a in anchors)
