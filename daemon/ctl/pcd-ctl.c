@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl: finds the verb and hands over. Knows no verb's business. */
-#include "ctl/pcd-verb.h"
+#include "ctl/pcd-verbs.h"
 
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const PcdVerb *const verbs[] = {
+  &pcd_verb_probe,
   NULL,
 };
 

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyctl probe: runs the kernel probe here and prints it. Needs no daemon, and must not know
+ * how the probe works. */
+#include "ctl/pcd-verbs.h"
+
+#include "host/pcd-probe.h"
+
+static int run (const PcdCtl *ctl, int argc, char **argv);
+
+const PcdVerb pcd_verb_probe = {
+  .name = "probe",
+  .synopsis = "",
+  .summary = "Measure whether a vCPU that waits for a missing page can be interrupted",
+  .run = run,
+};
+
+static void
+print_json (const PcdProbeResult *result)
+{
+  g_autoptr (JsonNode) node = pcd_probe_result_to_json (result);
+  g_autofree char *text = json_to_string (node, TRUE);
+
+  g_print ("%s\n", text);
+}
+
+static const char *
+word_for (const PcdProbeFault *fault)
+{
+  switch (fault->outcome) {
+  case PCD_PROBE_INTERRUPTIBLE:
+    return "yes";
+  case PCD_PROBE_NOT_INTERRUPTIBLE:
+    return "no";
+  case PCD_PROBE_NOT_APPLICABLE:
+    return "n/a";
+  case PCD_PROBE_FAILED:
+  case PCD_N_PROBE_OUTCOMES:
+    break;
+  }
+  return "?";
+}
+
+static void
+print_text (const PcdProbeResult *result)
+{
+  g_print ("%-12s %-13s %8s  %-5s  %s\n", "fault", "interruptible", "usec", "retry", "detail");
+  for (PcdProbeKind kind = 0; kind < PCD_N_PROBE_KINDS; kind++) {
+    const PcdProbeFault *fault = &result->faults[kind];
+    gboolean ran =
+        fault->outcome == PCD_PROBE_INTERRUPTIBLE || fault->outcome == PCD_PROBE_NOT_INTERRUPTIBLE;
+    g_autofree char *usec =
+        fault->usec >= 0 ? g_strdup_printf ("%" G_GINT64_FORMAT, fault->usec) : g_strdup ("-");
+
+    g_print ("%-12s %-13s %8s  %-5s  %s\n", pcd_probe_kind_to_string (kind), word_for (fault), usec,
+             !ran                     ? "-"
+             : fault->retry_completed ? "done"
+                                      : "FAILED",
+             fault->detail ? fault->detail : "");
+  }
+  g_print ("\nkernel %s: %s (%s)\n%s\n", result->kernel,
+           pcd_probe_verdict_to_string (result->verdict), pcd_probe_how_to_string (result->how),
+           pcd_probe_verdict_meaning (result->verdict));
+}
+
+static int
+run (const PcdCtl *ctl, int argc, char **argv)
+{
+  g_autoptr (PcdProbeResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  gboolean json = FALSE;
+  const GOptionEntry entries[] = {
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
+    { NULL },
+  };
+  int code = pcd_verb_parse (&pcd_verb_probe, entries, &argc, &argv);
+
+  if (code >= 0)
+    return code;
+  if (argc > 1) {
+    g_printerr ("postcopyctl probe: unexpected argument '%s'; it takes none\n", argv[1]);
+    return PCD_EXIT_USAGE;
+  }
+  result = pcd_probe_run (NULL, &error);
+  if (!result) {
+    g_printerr ("postcopyctl probe: %s\n", error->message);
+    return PCD_EXIT_FAILED;
+  }
+  if (json)
+    print_json (result);
+  else
+    print_text (result);
+  if (result->reason)
+    g_printerr ("postcopyctl probe: %s\n", result->reason);
+  return result->how == PCD_PROBE_HOW_MEASURED ? PCD_EXIT_DONE : PCD_EXIT_FAILED;
+}

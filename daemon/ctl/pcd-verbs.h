@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Every verb of postcopyctl, one line each; defined in pcd-verb-<name>.c, listed in pcd-ctl.c. */
+#pragma once
+
+#include "ctl/pcd-verb.h"
+
+G_BEGIN_DECLS
+
+extern const PcdVerb pcd_verb_probe;
+
+G_END_DECLS
