@@ -12,12 +12,20 @@ typedef struct _PcdSource PcdSource;
 /**
  * PcdSourceCallbacks:
  * @event: something happened to @domain. @raw: (nullable): the foreign word or numbers, for logs,
- *   always set when the event is an unknown one
- * @connection: libvirt is reachable (@connected) or not, and why not (@reason)
+ *   always set when the event is an unknown one. The name is "" for a domain that is absent
+ * @connection: libvirt is reachable (@connected) or not, and why not (@reason). Called again with
+ *   %FALSE only if the reason changes
  * @resynced: a full resync is over; every active domain had its %PCD_EVENT_SEEN, and @uuids
- *   (element-type utf8) is the set of them: who is not in it is absent
+ *   (element-type utf8) is the set of them: who is not in it is absent. (A domain of which an event
+ *   was told after the question was asked has its %PCD_EVENT_SEEN a moment later instead.)
  *
- * All are called on the main thread, never from inside a pcd_source_… call.
+ * All are called on the main thread, never from inside a pcd_source_… call, and must not free the
+ * source.
+ *
+ * Each return of the connection is told in one turn of the main loop, in this order: a
+ * %PCD_EVENT_SEEN for every active domain, @resynced, @connection (%TRUE), then events. So whoever
+ * shows the state when @connection says %TRUE shows fresh state. While disconnected nothing but
+ * @connection is called.
  */
 typedef struct {
   void (*event) (const PcdDomainRef *domain, const PcdEvent *event, const char *raw, gpointer data);
@@ -28,8 +36,9 @@ typedef struct {
 /**
  * pcd_source_init_event_loop:
  *
- * Makes libvirt deliver its events through GLib's default main context. Once per process, before
- * the first connection is opened (FACTS 3: gvir_event_register () first of all).
+ * Makes libvirt deliver its events through GLib's default main context, and keeps it from writing
+ * to stderr. Once per process, before the first connection is opened (FACTS 3:
+ * gvir_event_register () first of all).
  */
 void pcd_source_init_event_loop (void);
 
@@ -54,6 +63,9 @@ void pcd_source_free (PcdSource *source);
  * given) and, on a source in post-copy, %PCD_EVENT_QEMU_STATUS from query-migrate. Several requests
  * made while one is under way are served by one more pass. Nothing happens while disconnected: the
  * return of the connection brings a full resync anyway.
+ *
+ * %PCD_SEEN_UNKNOWN also says that the domain's job could not be learned in 5 s, because libvirt or
+ * QEMU hangs (@raw says so): do not answer it with another resync at once.
  */
 void pcd_source_resync (PcdSource *source, const char *uuid);
 
@@ -61,8 +73,9 @@ void pcd_source_resync (PcdSource *source, const char *uuid);
  * pcd_source_query:
  *
  * Asks QEMU for its migration status by query-migrate through libvirt; the answer comes as
- * %PCD_EVENT_QEMU_STATUS. Only on the source: on the destination libvirt holds the call 30 s
- * (FACTS 3).
+ * %PCD_EVENT_QEMU_STATUS. Only a source is asked, and no answer comes for any other domain: on the
+ * destination libvirt would hold the call 30 s (FACTS 3). libvirt marks a domain that was asked as
+ * tainted (custom-monitor), in its log and in `virsh dominfo`, for as long as its QEMU lives.
  */
 void pcd_source_query (PcdSource *source, const char *uuid);
 
