@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a report about threads means as a whole: the two verdicts, and the sentence for people.
+ * Must not read anything. */
+#include "host/pcd-threads.h"
+
+static PcdAnswer
+all_threads (const PcdThreadReport *report, gboolean kickable, const PcdThread **ret_first)
+{
+  const PcdThread *first = NULL;
+  PcdAnswer all = PCD_ANSWER_YES;
+
+  for (guint i = 0; i < report->threads->len; i++) {
+    const PcdThread *thread = report->threads->pdata[i];
+    PcdAnswer one = kickable ? thread->class.kickable : thread->class.traceable;
+    PcdAnswer sum = pcd_answer_all (all, one);
+    if (sum != all)
+      first = thread;
+    all = sum;
+  }
+  if (ret_first)
+    *ret_first = first;
+  return all;
+}
+
+static guint
+count_vcpus (const PcdThreadReport *report)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < report->threads->len; i++)
+    n += ((const PcdThread *)report->threads->pdata[i])->class.is_vcpu ? 1 : 0;
+  return n;
+}
+
+PcdAnswer
+pcd_thread_report_kickable (const PcdThreadReport *report, const PcdThread **ret_first)
+{
+  PcdAnswer all = all_threads (report, TRUE, ret_first);
+
+  if (report->n_vcpus > (int)count_vcpus (report))
+    all = pcd_answer_all (all, PCD_ANSWER_UNKNOWN);
+  return all;
+}
+
+PcdAnswer
+pcd_thread_report_traceable (const PcdThreadReport *report, const PcdThread **ret_first)
+{
+  return all_threads (report, FALSE, ret_first);
+}
+
+static guint
+count_blocked (const PcdThreadReport *report, gboolean vcpus, PcdFaultPath path)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < report->threads->len; i++) {
+    const PcdThread *thread = report->threads->pdata[i];
+    if (thread->class.blocked == PCD_ANSWER_YES && thread->class.path == path &&
+        thread->class.is_vcpu == vcpus)
+      n++;
+  }
+  return n;
+}
+
+static void
+add_blocked (const PcdThreadReport *report, GString *text)
+{
+  guint n_vcpus = MAX (count_vcpus (report), (guint)MAX (report->n_vcpus, 0));
+  const char *comma = "";
+
+  for (PcdFaultPath path = 0; path < PCD_N_FAULT_PATHS; path++) {
+    guint n_vcpu = count_blocked (report, TRUE, path),
+          n_other = count_blocked (report, FALSE, path);
+    const char *on = pcd_fault_path_to_string (path);
+    if (n_vcpu > 0) {
+      g_string_append_printf (text, "%s%u of %u vCPUs %s for a missing page on the %s path", comma,
+                              n_vcpu, n_vcpus, n_vcpu == 1 ? "waits" : "wait", on);
+      comma = ", ";
+    }
+    if (n_other > 0) {
+      g_string_append_printf (text, "%s%u other %s for a missing page on the %s path", comma,
+                              n_other, n_other == 1 ? "thread waits" : "threads wait", on);
+      comma = ", ";
+    }
+  }
+  if (!*comma)
+    g_string_append (text, "No thread is known to wait for a missing page");
+}
+
+static void
+add_verdict (GString *text, PcdAnswer stop, PcdAnswer trace)
+{
+  static const char *const words[PCD_N_ANSWERS] = {
+    [PCD_ANSWER_NO] = "would hang",
+    [PCD_ANSWER_YES] = "would get through",
+    [PCD_ANSWER_UNKNOWN] = "might hang",
+  };
+
+  if (stop == trace)
+    g_string_append_printf (text, ": QMP stop and gdb %s.", words[stop]);
+  else
+    g_string_append_printf (text, ": QMP stop %s, gdb %s.", words[stop], words[trace]);
+}
+
+static void
+add_unknown (const PcdThreadReport *report, GString *text)
+{
+  const char *reason = NULL;
+  guint n = 0;
+
+  for (guint i = 0; i < report->threads->len; i++) {
+    const PcdThread *thread = report->threads->pdata[i];
+    if (thread->class.blocked != PCD_ANSWER_UNKNOWN && thread->class.path != PCD_FAULT_PATH_UNKNOWN)
+      continue;
+    reason = reason ? reason : thread->class.reason;
+    n++;
+  }
+  if (n > 0)
+    g_string_append_printf (text, " %u of %u threads could not be judged in full: %s.", n,
+                            report->threads->len, reason);
+  if (report->n_vcpus > (int)count_vcpus (report))
+    g_string_append_printf (text, " KVM has %d vCPUs, but only %u were matched to a thread.",
+                            report->n_vcpus, count_vcpus (report));
+}
+
+char *
+pcd_thread_report_summary (const PcdThreadReport *report)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  add_blocked (report, text);
+  add_verdict (text, pcd_thread_report_kickable (report, NULL),
+               pcd_thread_report_traceable (report, NULL));
+  add_unknown (report, text);
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
