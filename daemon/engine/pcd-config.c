@@ -3,11 +3,9 @@
  * lines and merges duplicates silently. */
 #include "engine/pcd-config.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "engine/pcd-file.h"
 
 #define T_MS  ((gint64)G_TIME_SPAN_MILLISECOND)
 #define T_S   ((gint64)G_TIME_SPAN_SECOND)
@@ -67,44 +65,6 @@ pcd_config_default (void)
   };
 }
 
-/* Reads digits[.digits] exactly; floating point would turn 0.1s into 99999us. */
-static gboolean
-scale_number (const char *digits, gsize n_digits, gint64 unit, gint64 *ret_usec)
-{
-  gint64 whole = 0, part = 0, part_scale = 1;
-  gboolean in_part = FALSE;
-
-  for (gsize i = 0; i < n_digits; i++) {
-    if (digits[i] == '.') {
-      in_part = TRUE;
-      continue;
-    }
-    gint64 digit = digits[i] - '0';
-    if (!in_part) {
-      if (whole > (G_MAXINT64 / unit - 1 - digit) / 10)
-        return FALSE;
-      whole = whole * 10 + digit;
-    } else if (part_scale < 1000000) {
-      part = part * 10 + digit;
-      part_scale *= 10;
-    }
-  }
-  *ret_usec = whole * unit + part * unit / part_scale;
-  return TRUE;
-}
-
-/* Length of "12" or "1.5" at the start of @text, 0 if there is no number. */
-static gsize
-number_length (const char *text)
-{
-  gsize whole = strspn (text, "0123456789");
-
-  if (whole == 0 || text[whole] != '.')
-    return whole;
-  gsize part = strspn (text + whole + 1, "0123456789");
-  return part == 0 ? whole : whole + 1 + part;
-}
-
 /* What a user typed, fit for one line of a terminal. */
 static char *
 quote (const char *text, gsize length)
@@ -113,33 +73,6 @@ quote (const char *text, gsize length)
   g_autofree char *safe = g_strescape (part, NULL);
 
   return g_strdup_printf ("\"%s%s\"", safe, length > 40 ? "..." : "");
-}
-
-gboolean
-pcd_duration_parse (const char *text, gint64 *ret_usec, GError **error)
-{
-  static const struct {
-    const char *name;
-    gint64 usec;
-  } units[] = { { "us", 1 },      { "ms", T_MS }, { "s", T_S }, { "sec", T_S },
-                { "min", T_MIN }, { "m", T_MIN }, { "h", T_H }, { "d", 24 * T_H } };
-  gsize length = number_length (text);
-  const char *unit = text + length + strspn (text + length, " ");
-  gint64 usec = 0;
-
-  for (guint i = 0; length > 0 && i < G_N_ELEMENTS (units); i++)
-    if (g_str_equal (unit, units[i].name) && scale_number (text, length, units[i].usec, &usec)) {
-      *ret_usec = usec;
-      return TRUE;
-    }
-  if (g_str_equal (text, "0")) {
-    *ret_usec = 0;
-    return TRUE;
-  }
-  g_autofree char *quoted = quote (text, strlen (text));
-  g_set_error (error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
-               "got %s, expected a number with a unit (us, ms, s, min, h), such as 2s", quoted);
-  return FALSE;
 }
 
 static gboolean
@@ -315,59 +248,13 @@ check_together (Reader *reader, GError **error)
   return TRUE;
 }
 
-static gboolean
-refuse_file (const char *path, int error_number, GError **error)
-{
-  g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (error_number), "%s: %s", path,
-               g_strerror (error_number));
-  return FALSE;
-}
-
-/* Never blocks on a FIFO and never reads a device without end. */
-static gboolean
-read_file (const char *path, GString *text, GError **error)
-{
-  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  struct stat st;
-  char buffer[4096];
-  gssize n = 0;
-
-  if (fd < 0 || fstat (fd, &st) < 0) {
-    int saved = errno;
-    if (fd >= 0)
-      close (fd);
-    return refuse_file (path, saved, error);
-  }
-  if (!S_ISREG (st.st_mode) && !S_ISCHR (st.st_mode)) {
-    close (fd);
-    g_set_error (error, G_FILE_ERROR,
-                 S_ISDIR (st.st_mode) ? G_FILE_ERROR_ISDIR : G_FILE_ERROR_INVAL,
-                 "%s: is a %s, expected a file", path,
-                 S_ISDIR (st.st_mode) ? "directory" : "FIFO or device");
-    return FALSE;
-  }
-  while (text->len <= MAX_FILE_BYTES && (n = read (fd, buffer, sizeof buffer)) > 0)
-    g_string_append_len (text, buffer, n);
-  int saved = errno;
-  close (fd);
-  if (n < 0)
-    return refuse_file (path, saved, error);
-  if (text->len > MAX_FILE_BYTES) {
-    g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                 "%s: more than %d KiB, expected a configuration file", path,
-                 MAX_FILE_BYTES / 1024);
-    return FALSE;
-  }
-  return TRUE;
-}
-
 gboolean
 pcd_config_load (const char *path, PcdConfig *ret_config, GError **error)
 {
   Reader reader = { .path = path, .config = pcd_config_default () };
   g_autoptr (GString) text = g_string_new (NULL);
 
-  if (!read_file (path, text, error))
+  if (!pcd_file_read (path, MAX_FILE_BYTES, "a configuration file", text, error))
     return FALSE;
   for (gsize start = 0; start < text->len;) {
     const char *line = text->str + start;

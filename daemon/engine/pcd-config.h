@@ -3,7 +3,7 @@
  * Knows no policy and no domain. */
 #pragma once
 
-#include <glib.h>
+#include "core/pcd-duration.h"
 
 G_BEGIN_DECLS
 
@@ -44,13 +44,5 @@ PcdConfig pcd_config_default (void);
  * %G_FILE_ERROR_NOENT: whether that matters is the caller's to say.
  */
 gboolean pcd_config_load (const char *path, PcdConfig *ret_config, GError **error);
-
-/**
- * pcd_duration_parse:
- * @text: a number with a unit, as systemd writes them: us, ms, s, min, h; "0" needs none;
- *   a fraction is fine ("1.5s")
- * @ret_usec: (out): microseconds
- */
-gboolean pcd_duration_parse (const char *text, gint64 *ret_usec, GError **error);
 
 G_END_DECLS
