@@ -1,9 +1,270 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyd: arguments and wiring, nothing else. */
-#include <glib.h>
+#include "bus/pcd-bus.h"
+#include "engine/pcd-log.h"
+#include "engine/pcd-notify.h"
+
+#include <glib-unix.h>
+#include <locale.h>
+#include <string.h>
+
+/* As those of postcopyctl, see postcopyd(8). */
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/* libvirt's own deadlines are shorter; this is for the day when they do not hold. */
+#define READY_AT_LAST_SEC 15
+
+#define DEFAULT_CONFIG PCD_SYSCONFDIR "/postcopyd/postcopyd.conf"
+
+typedef struct {
+  char *connect;
+  char *config;
+  char *bus;
+  gboolean check_config;
+  gboolean version;
+} Options;
+
+typedef struct {
+  const Options *options;
+  GMainLoop *loop;
+  PcdEngine *engine;
+  PcdNotify *notify;
+  gboolean bus_settled;
+  gboolean libvirt_tried;
+  gboolean ready;
+  guint ready_at_last_id;
+  int exit_code;
+} Daemon;
+
+static gboolean
+parse_options (int *argc, char ***argv, Options *options, GError **error)
+{
+  const GOptionEntry entries[] = {
+    { "connect", 'c', 0, G_OPTION_ARG_STRING, &options->connect,
+      "libvirt connection URI (default: libvirt's own)", "URI" },
+    { "config", 0, 0, G_OPTION_ARG_FILENAME, &options->config,
+      "configuration (default: " DEFAULT_CONFIG ")", "FILE" },
+    { "bus", 0, 0, G_OPTION_ARG_STRING, &options->bus,
+      "system (default), session or a D-Bus address", "BUS" },
+    { "check-config", 0, 0, G_OPTION_ARG_NONE, &options->check_config,
+      "check the configuration and exit", NULL },
+    { "version", 0, 0, G_OPTION_ARG_NONE, &options->version, "show the version and exit", NULL },
+    { NULL },
+  };
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+
+  g_option_context_set_summary (context, "Follows the post-copy migrations of this host.");
+  g_option_context_set_description (context, "See postcopyd(8) and postcopyd.conf(5).");
+  g_option_context_add_main_entries (context, entries, NULL);
+  if (!g_option_context_parse (context, argc, argv, error))
+    return FALSE;
+  if (*argc > 1) {
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "unexpected argument '%s'",
+                 (*argv)[1]);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* Whether libvirt could ever connect to it: a typing error shall not look like a libvirtd that is
+ * down. Aliases of libvirt.conf are a comfort for people and not for services. */
+static gboolean
+check_uri (const char *uri, GError **error)
+{
+  if (!uri)
+    return TRUE;
+  g_autoptr (GUri) parsed = g_uri_parse (uri, G_URI_FLAGS_NON_DNS, NULL);
+  const char *scheme = parsed ? g_uri_get_scheme (parsed) : "";
+  gsize driver = strcspn (scheme, "+");
+  if ((driver == 4 && strncmp (scheme, "qemu", 4) == 0) ||
+      (driver == 4 && strncmp (scheme, "test", 4) == 0))
+    return TRUE;
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+               "--connect: got \"%s\", expected a libvirt URI of QEMU, such as qemu:///system",
+               uri);
+  return FALSE;
+}
+
+/* The default file may be missing, one that was asked for may not. */
+static gboolean
+load_config (const Options *options, PcdConfig *ret_config, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  if (pcd_config_load (options->config ?: DEFAULT_CONFIG, ret_config, &local_error))
+    return TRUE;
+  if (!options->config && g_error_matches (local_error, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+    *ret_config = pcd_config_default ();
+    return TRUE;
+  }
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
+static void
+become_ready (Daemon *self)
+{
+  if (self->ready)
+    return;
+  self->ready = TRUE;
+  g_clear_handle_id (&self->ready_at_last_id, g_source_remove);
+  pcd_notify_ready (self->notify);
+}
+
+static void
+become_ready_if_settled (Daemon *self)
+{
+  if (self->bus_settled && self->libvirt_tried)
+    become_ready (self);
+}
+
+static gboolean
+on_ready_at_last (gpointer data)
+{
+  Daemon *self = data;
+
+  self->ready_at_last_id = 0;
+  become_ready (self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+on_connection (gboolean connected, gpointer data)
+{
+  Daemon *self = data;
+
+  self->libvirt_tried = TRUE;
+  become_ready_if_settled (self);
+}
+
+static void
+on_bus_settled (gpointer data)
+{
+  Daemon *self = data;
+
+  self->bus_settled = TRUE;
+  become_ready_if_settled (self);
+}
+
+static void
+on_bus_refused (const GError *error, gpointer data)
+{
+  Daemon *self = data;
+
+  g_printerr ("postcopyd: %s\n", error->message);
+  self->exit_code = EXIT_FAILED;
+  g_main_loop_quit (self->loop);
+}
+
+static gboolean
+on_stop_signal (gpointer data)
+{
+  Daemon *self = data;
+
+  pcd_notify_stopping (self->notify);
+  g_main_loop_quit (self->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_reload_signal (gpointer data)
+{
+  Daemon *self = data;
+  g_autoptr (GError) error = NULL;
+  PcdConfig config;
+
+  if (self->ready)
+    pcd_notify_reloading (self->notify);
+  if (load_config (self->options, &config, &error)) {
+    pcd_engine_set_config (self->engine, &config);
+    g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", PCD_MESSAGE_RELOADED,
+                      "MESSAGE", "configuration reloaded");
+  } else {
+    g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "MESSAGE_ID", PCD_MESSAGE_RELOAD_REFUSED,
+                      "MESSAGE", "configuration not reloaded, the old one stays: %s",
+                      error->message);
+  }
+  if (self->ready)
+    pcd_notify_ready (self->notify);
+  return G_SOURCE_CONTINUE;
+}
+
+static const PcdListener daemon_listener = { .connection = on_connection };
+static const PcdBusCallbacks bus_callbacks = { on_bus_settled, on_bus_refused };
+
+static int
+run (const Options *options, const PcdConfig *config, const char *bus_address)
+{
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  Daemon self = { .options = options, .loop = loop };
+
+  pcd_log_init ();
+  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", PCD_MESSAGE_STARTED, "MESSAGE",
+                    "postcopyd " PCD_VERSION " started");
+  /* The engine is freed first: the others follow it and must be there to its end. */
+  g_autoptr (PcdNotify) notify = NULL;
+  g_autoptr (PcdBus) bus = NULL;
+  g_autoptr (PcdEngine) engine = pcd_engine_new (config, options->connect);
+  self.engine = engine;
+  pcd_engine_add_listener (engine, &pcd_log_listener, NULL);
+  pcd_engine_add_listener (engine, &daemon_listener, &self);
+  self.notify = notify = pcd_notify_new (engine, options->connect);
+  bus = pcd_bus_new (engine, bus_address, options->connect, &bus_callbacks, &self);
+  self.ready_at_last_id = g_timeout_add_seconds (READY_AT_LAST_SEC, on_ready_at_last, &self);
+  guint signals[] = {
+    g_unix_signal_add (SIGTERM, on_stop_signal, &self),
+    g_unix_signal_add (SIGINT, on_stop_signal, &self),
+    g_unix_signal_add (SIGHUP, on_reload_signal, &self),
+  };
+
+  g_main_loop_run (loop);
+
+  for (guint i = 0; i < G_N_ELEMENTS (signals); i++)
+    g_source_remove (signals[i]);
+  g_clear_handle_id (&self.ready_at_last_id, g_source_remove);
+  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", PCD_MESSAGE_STOPPED, "MESSAGE",
+                    "postcopyd stopped");
+  return self.exit_code;
+}
+
+static void
+options_clear (Options *options)
+{
+  g_free (options->connect);
+  g_free (options->config);
+  g_free (options->bus);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
 
 int
 main (int argc, char **argv)
 {
-  return 0;
+  g_auto (Options) options = { 0 };
+  g_autoptr (GError) error = NULL;
+  g_autofree char *bus_address = NULL;
+  PcdConfig config;
+
+  setlocale (LC_ALL, "");
+  g_set_prgname ("postcopyd");
+  if (!parse_options (&argc, &argv, &options, &error)) {
+    g_printerr ("postcopyd: %s; see 'postcopyd --help'\n", error->message);
+    return EXIT_USAGE;
+  }
+  if (options.version) {
+    g_print ("postcopyd %s\n", PCD_VERSION);
+    return EXIT_DONE;
+  }
+  if (!check_uri (options.connect, &error) || !load_config (&options, &config, &error)) {
+    g_printerr ("postcopyd: %s\n", error->message);
+    return EXIT_USAGE;
+  }
+  if (options.check_config)
+    return EXIT_DONE;
+  bus_address = pcd_bus_resolve (options.bus, &error);
+  if (!bus_address) {
+    g_printerr ("postcopyd: --bus: %s\n", error->message);
+    return EXIT_USAGE;
+  }
+  return run (&options, &config, bus_address);
 }

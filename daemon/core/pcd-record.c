@@ -93,25 +93,33 @@ pcd_record_to_json (const PcdRecord *record)
   return json_generator_to_data (generator, NULL);
 }
 
-/* A name or a detail must not be able to forge a second line, or talk to the terminal. */
-static void
-append_printable (GString *text, const char *value)
+char *
+pcd_text_printable (const char *value)
 {
   g_autofree char *valid = g_utf8_make_valid (value, -1);
+  g_autoptr (GString) text = g_string_new (NULL);
 
   for (const char *p = valid; *p; p = g_utf8_next_char (p)) {
     gunichar c = g_utf8_get_char (p);
     g_string_append_unichar (text, g_unichar_iscntrl (c) ? '?' : c);
   }
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static void
+append_printable (GString *text, const char *value)
+{
+  g_autofree char *printable = pcd_text_printable (value);
+
+  g_string_append (text, printable);
 }
 
 char *
-pcd_record_to_text (const PcdRecord *record)
+pcd_record_to_message (const PcdRecord *record)
 {
   g_autoptr (GString) text = g_string_new (NULL);
-  g_autofree char *time = pcd_time_to_text (record->time);
 
-  g_string_append_printf (text, "%s: event '%s'", time, pcd_record_kind_to_string (record->kind));
+  g_string_append_printf (text, "event '%s'", pcd_record_kind_to_string (record->kind));
   if (record->domain || record->uuid) {
     g_string_append (text, " for domain '");
     append_printable (text, record->domain ?: record->uuid);
@@ -132,6 +140,15 @@ pcd_record_to_text (const PcdRecord *record)
     append_printable (text, record->detail);
   }
   return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+char *
+pcd_record_to_text (const PcdRecord *record)
+{
+  g_autofree char *time = pcd_time_to_text (record->time);
+  g_autofree char *message = pcd_record_to_message (record);
+
+  return g_strconcat (time, ": ", message, NULL);
 }
 
 /* A newer daemon's kind is %PCD_N_RECORDS here: shown as "?", never taken for another one. */

@@ -76,6 +76,13 @@ char *pcd_record_to_json (const PcdRecord *record);
 char *pcd_record_to_text (const PcdRecord *record);
 
 /**
+ * pcd_record_to_message:
+ *
+ * Returns: (transfer full): the line without its time, for a log that adds its own
+ */
+char *pcd_record_to_message (const PcdRecord *record);
+
+/**
  * pcd_record_from_json:
  * @line: what pcd_record_to_json () wrote, perhaps that of another version
  *
@@ -100,6 +107,16 @@ char *pcd_time_to_rfc3339 (gint64 usec);
  * Returns: (transfer full): as virsh writes it: 2026-11-22 15:00:01.123+0000
  */
 char *pcd_time_to_text (gint64 usec);
+
+/**
+ * pcd_text_printable:
+ * @value: from outside: a domain's name, an error's text
+ *
+ * A name must not be able to forge a second line, or to talk to the terminal.
+ *
+ * Returns: (transfer full): UTF-8 without control characters, those being "?"
+ */
+char *pcd_text_printable (const char *value);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdRecord, pcd_record_free)
 

@@ -6,6 +6,9 @@
 
 G_BEGIN_DECLS
 
+extern const PcdVerb pcd_verb_events;
+extern const PcdVerb pcd_verb_list;
 extern const PcdVerb pcd_verb_probe;
+extern const PcdVerb pcd_verb_status;
 
 G_END_DECLS

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Turns what --bus says into a D-Bus address. */
+#include "bus/pcd-address.h"
+
+char *
+pcd_bus_resolve (const char *bus, GError **error)
+{
+  if (!bus || g_str_equal (bus, "system"))
+    return g_dbus_address_get_for_bus_sync (G_BUS_TYPE_SYSTEM, NULL, error);
+  if (g_str_equal (bus, "session"))
+    return g_dbus_address_get_for_bus_sync (G_BUS_TYPE_SESSION, NULL, error);
+  if (!g_dbus_is_supported_address (bus, NULL)) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                 "got \"%s\", expected system, session or a D-Bus address such as "
+                 "unix:path=/run/dbus/system_bus_socket",
+                 bus);
+    return NULL;
+  }
+  return g_strdup (bus);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyctl's side of D-Bus: asks a running postcopyd, with a deadline.
+ * Prints the reason when there is no answer; prints no result. */
+#pragma once
+
+#include "core/pcd-record.h"
+#include "ctl/pcd-verb.h"
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+typedef struct _PcdClient PcdClient;
+
+/**
+ * PcdClientSocket: one migration connection, see #PcdSocketView.
+ */
+typedef struct {
+  char *local;
+  char *remote;
+  gboolean armed;
+  gint64 heard_usec;
+  guint unacked;
+  guint retransmits;
+} PcdClientSocket;
+
+/**
+ * PcdClientMigration: one org.postcopyd.Migration1; strings are never %NULL.
+ */
+typedef struct {
+  char *uuid;
+  char *name;
+  char *role;
+  char *phase;
+  gint64 phase_time;
+  char *flow;
+  char *cause;
+  gboolean unattended;
+  char *qemu_status;
+  gint pid;
+  gboolean measured;
+  guint n_vcpus;
+  guint n_blocked_vcpus;
+  guint n_blocked_others;
+  GPtrArray *sockets; /* of PcdClientSocket */
+  char *note;
+} PcdClientMigration;
+
+/**
+ * PcdClientState: all that a daemon tells.
+ * @connected: whether the daemon is connected to libvirt; if not, @migrations is what was known
+ *   last
+ * @migrations: (element-type PcdClientMigration): sorted by name
+ */
+typedef struct {
+  char *version;
+  char *libvirt_uri;
+  gboolean connected;
+  gint64 connection_since;
+  char *connection_reason;
+  GPtrArray *migrations;
+} PcdClientState;
+
+/**
+ * PcdClientFollower: what pcd_client_follow () tells. Both return %FALSE to end the following.
+ * @record: a new record, as JSON
+ * @changed: something about the daemon or a migration changed; ask pcd_client_get_state ()
+ */
+typedef struct {
+  gboolean (*record) (const char *json, gpointer data);
+  gboolean (*changed) (gpointer data);
+} PcdClientFollower;
+
+/**
+ * pcd_client_open:
+ * @ret_exit: (out): on failure, the exit code: %PCD_EXIT_NO_DAEMON, or %PCD_EXIT_USAGE for a --bus
+ *   that is none
+ *
+ * Connects to the bus and finds postcopyd there, within 5 s.
+ *
+ * Returns: (transfer full): the client, or %NULL with the reason printed
+ */
+PcdClient *pcd_client_open (const PcdCtl *ctl, int *ret_exit);
+void pcd_client_free (PcdClient *client);
+
+/**
+ * pcd_client_get_state:
+ *
+ * Returns: (transfer full): the state, or %NULL with the reason printed, for
+ *   %PCD_EXIT_NO_DAEMON
+ */
+PcdClientState *pcd_client_get_state (PcdClient *client);
+void pcd_client_state_free (PcdClientState *state);
+
+/**
+ * pcd_client_get_records:
+ *
+ * Returns: (transfer full): records as JSON, or %NULL with the reason printed, for
+ *   %PCD_EXIT_NO_DAEMON
+ */
+GStrv pcd_client_get_records (PcdClient *client);
+
+/**
+ * pcd_client_listen:
+ *
+ * Signals are kept from now on for pcd_client_follow (): call it before asking for the state that
+ * they change.
+ */
+void pcd_client_listen (PcdClient *client, const PcdClientFollower *follower, gpointer data);
+
+/**
+ * pcd_client_follow:
+ *
+ * Tells what happens until a callback ends it or the daemon goes away.
+ *
+ * Returns: %PCD_EXIT_DONE, or %PCD_EXIT_NO_DAEMON with the reason printed
+ */
+int pcd_client_follow (PcdClient *client);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdClient, pcd_client_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdClientState, pcd_client_state_free)
+
+G_END_DECLS

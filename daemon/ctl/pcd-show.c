@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Text for people and JSON for programs, out of one PcdClientState. */
+#include "ctl/pcd-show.h"
+
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+#define N_COLUMNS 6
+
+gboolean
+pcd_show_matches (const PcdClientMigration *migration, const char *domain)
+{
+  return !domain || g_str_equal (migration->name, domain) ||
+         g_ascii_strcasecmp (migration->uuid, domain) == 0;
+}
+
+char *
+pcd_show_disconnected (const PcdClientState *state)
+{
+  if (state->connected)
+    return NULL;
+  g_autofree char *since = pcd_time_to_text (state->connection_since);
+  g_autofree char *reason = pcd_text_printable (state->connection_reason);
+  return g_strdup_printf ("not connected to libvirt since %s: %s\n", since,
+                          *reason ? reason : "no reason given");
+}
+
+static const char *
+word_or_dash (const char *word)
+{
+  return *word && !g_str_equal (word, "none") ? word : "-";
+}
+
+/* Everything that makes the bare word of the phase less than the whole truth stands beside it. */
+static char *
+describe_phase (const PcdClientState *state, const PcdClientMigration *migration)
+{
+  return g_strconcat (migration->phase, migration->unattended ? " (unattended)" : "",
+                      state->connected ? "" : " (last known)", NULL);
+}
+
+static GStrv
+table_row (const PcdClientState *state, const PcdClientMigration *migration)
+{
+  GStrv cells = g_new0 (char *, N_COLUMNS + 1);
+
+  cells[0] = pcd_text_printable (migration->name);
+  cells[1] = g_strdup (migration->role);
+  cells[2] = describe_phase (state, migration);
+  cells[3] = g_strdup (word_or_dash (migration->flow));
+  cells[4] = g_strdup (word_or_dash (migration->cause));
+  cells[5] = pcd_time_to_text (migration->phase_time);
+  return cells;
+}
+
+static void
+append_row (GString *text, char **cells, const glong *widths)
+{
+  for (guint i = 0; i < N_COLUMNS; i++) {
+    g_string_append_printf (text, "%s%s", i ? "   " : " ", cells[i]);
+    for (glong pad = g_utf8_strlen (cells[i], -1); i + 1 < N_COLUMNS && pad < widths[i]; pad++)
+      g_string_append_c (text, ' ');
+  }
+  g_string_append_c (text, '\n');
+}
+
+/* The look of virsh list: vshTable of libvirt's tools/vsh-table.c. */
+char *
+pcd_show_table (const PcdClientState *state)
+{
+  static const char *const titles[] = { "Name", "Role", "Phase", "Flow", "Cause", "Since", NULL };
+  g_autoptr (GPtrArray) rows = g_ptr_array_new_with_free_func ((GDestroyNotify)g_strfreev);
+  g_autoptr (GString) text = g_string_new (NULL);
+  glong widths[N_COLUMNS] = { 0 }, total = 0;
+
+  g_ptr_array_add (rows, g_strdupv ((GStrv)titles));
+  for (guint i = 0; i < state->migrations->len; i++)
+    g_ptr_array_add (rows, table_row (state, g_ptr_array_index (state->migrations, i)));
+  for (guint column = 0; column < N_COLUMNS; column++) {
+    for (guint i = 0; i < rows->len; i++) {
+      char **cells = g_ptr_array_index (rows, i);
+      widths[column] = MAX (widths[column], g_utf8_strlen (cells[column], -1));
+    }
+    total += widths[column] + 3;
+  }
+  for (guint i = 0; i < rows->len; i++) {
+    append_row (text, g_ptr_array_index (rows, i), widths);
+    if (i > 0)
+      continue;
+    g_autofree char *line = g_strnfill (total, '-');
+    g_string_append_printf (text, "%s\n", line);
+  }
+  g_string_append_c (text, '\n');
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static void append_field (GString *text, const char *name, const char *format, ...)
+    G_GNUC_PRINTF (3, 4);
+
+static void
+append_field (GString *text, const char *name, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_autofree char *value = g_strdup_vprintf (format, args);
+  va_end (args);
+  g_autofree char *printable = pcd_text_printable (value);
+  g_string_append_printf (text, "%-15s %s\n", name, printable);
+}
+
+static void
+append_measurements (GString *text, const PcdClientMigration *migration)
+{
+  if (!migration->measured) {
+    append_field (text, "Threads:", "not measured");
+    return;
+  }
+  append_field (text, "Blocked vCPUs:", "%u of %u", migration->n_blocked_vcpus, migration->n_vcpus);
+  append_field (text, "Blocked others:", "%u", migration->n_blocked_others);
+}
+
+static void
+append_socket (GString *text, const PcdClientSocket *s)
+{
+  append_field (
+      text, "Connection:", "%s to %s, %s, heard %.1f s ago, %u unacknowledged, %u retransmissions",
+      s->local, s->remote, s->armed ? "armed" : "not armed", (double)s->heard_usec / 1e6,
+      s->unacked, s->retransmits);
+}
+
+char *
+pcd_show_block (const PcdClientState *state, const PcdClientMigration *migration)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_autofree char *since = pcd_time_to_text (migration->phase_time);
+  g_autofree char *phase = describe_phase (state, migration);
+
+  append_field (text, "Name:", "%s", migration->name);
+  append_field (text, "UUID:", "%s", migration->uuid);
+  append_field (text, "Role:", "%s", migration->role);
+  append_field (text, "Phase:", "%s, since %s", phase, since);
+  append_field (text, "Flow:", "%s", word_or_dash (migration->flow));
+  append_field (text, "Cause:", "%s", word_or_dash (migration->cause));
+  append_field (text, "QEMU says:", "%s", word_or_dash (migration->qemu_status));
+  if (migration->pid)
+    append_field (text, "QEMU process:", "%d", migration->pid);
+  append_measurements (text, migration);
+  for (guint i = 0; i < migration->sockets->len; i++)
+    append_socket (text, g_ptr_array_index (migration->sockets, i));
+  if (*migration->note)
+    append_field (text, "Note:", "%s", migration->note);
+  g_string_append_c (text, '\n');
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static void
+add_string (JsonBuilder *builder, const char *name, const char *value)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_string_value (builder, value);
+}
+
+static void
+add_boolean (JsonBuilder *builder, const char *name, gboolean value)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_boolean_value (builder, value);
+}
+
+static void
+add_int (JsonBuilder *builder, const char *name, gint64 value)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_int_value (builder, value);
+}
+
+static void
+add_time (JsonBuilder *builder, const char *name, gint64 usec)
+{
+  g_autofree char *time = pcd_time_to_rfc3339 (usec);
+
+  add_string (builder, name, time);
+}
+
+static void
+add_sockets (JsonBuilder *builder, const GPtrArray *sockets)
+{
+  json_builder_set_member_name (builder, "sockets");
+  json_builder_begin_array (builder);
+  for (guint i = 0; i < sockets->len; i++) {
+    const PcdClientSocket *s = g_ptr_array_index (sockets, i);
+    json_builder_begin_object (builder);
+    add_string (builder, "local", s->local);
+    add_string (builder, "remote", s->remote);
+    add_boolean (builder, "armed", s->armed);
+    add_int (builder, "heard-usec", s->heard_usec);
+    add_int (builder, "unacked", s->unacked);
+    add_int (builder, "retransmits", s->retransmits);
+    json_builder_end_object (builder);
+  }
+  json_builder_end_array (builder);
+}
+
+static void
+add_migration (JsonBuilder *builder,
+               const PcdClientState *state,
+               const PcdClientMigration *migration)
+{
+  json_builder_begin_object (builder);
+  add_string (builder, "uuid", migration->uuid);
+  add_string (builder, "name", migration->name);
+  add_string (builder, "role", migration->role);
+  add_boolean (builder, "stale", !state->connected);
+  add_string (builder, "phase", migration->phase);
+  add_time (builder, "phase-since", migration->phase_time);
+  add_string (builder, "flow", migration->flow);
+  add_string (builder, "cause", migration->cause);
+  add_boolean (builder, "unattended", migration->unattended);
+  add_string (builder, "qemu-status", migration->qemu_status);
+  add_int (builder, "pid", migration->pid);
+  add_boolean (builder, "measured", migration->measured);
+  add_int (builder, "vcpus", migration->n_vcpus);
+  add_int (builder, "blocked-vcpus", migration->n_blocked_vcpus);
+  add_int (builder, "blocked-others", migration->n_blocked_others);
+  add_sockets (builder, migration->sockets);
+  add_string (builder, "note", migration->note);
+  json_builder_end_object (builder);
+}
+
+char *
+pcd_show_json (const PcdClientState *state, const char *domain, gboolean pretty)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  json_builder_begin_object (builder);
+  add_string (builder, "version", state->version);
+  add_string (builder, "libvirt-uri", state->libvirt_uri);
+  add_boolean (builder, "connected", state->connected);
+  add_time (builder, "connection-since", state->connection_since);
+  add_string (builder, "connection-reason", state->connection_reason);
+  json_builder_set_member_name (builder, "migrations");
+  json_builder_begin_array (builder);
+  for (guint i = 0; i < state->migrations->len; i++) {
+    const PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
+    if (pcd_show_matches (migration, domain))
+      add_migration (builder, state, migration);
+  }
+  json_builder_end_array (builder);
+  json_builder_end_object (builder);
+
+  g_autoptr (JsonNode) root = json_builder_get_root (builder);
+  g_autofree char *text = json_to_string (root, pretty);
+  return g_strconcat (text, "\n", NULL);
+}

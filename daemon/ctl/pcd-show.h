@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What list and status print: a daemon's state as a table, as blocks, as JSON.
+ * Pure: makes text, prints nothing, asks nobody. */
+#pragma once
+
+#include "ctl/pcd-client.h"
+
+G_BEGIN_DECLS
+
+/**
+ * pcd_show_matches:
+ * @domain: (nullable): a domain's name or UUID; %NULL matches all
+ */
+gboolean pcd_show_matches (const PcdClientMigration *migration, const char *domain);
+
+/**
+ * pcd_show_disconnected:
+ *
+ * Returns: (transfer full) (nullable): the line that must stand before old rows, or %NULL if the
+ *   daemon is connected to libvirt
+ */
+char *pcd_show_disconnected (const PcdClientState *state);
+
+/* All return (transfer full) text that ends with a line end. */
+char *pcd_show_table (const PcdClientState *state);
+char *pcd_show_block (const PcdClientState *state, const PcdClientMigration *migration);
+
+/**
+ * pcd_show_json:
+ * @domain: (nullable): see pcd_show_matches ()
+ * @pretty: over several lines
+ *
+ * The shape is a promise, see docs/json.md.
+ */
+char *pcd_show_json (const PcdClientState *state, const char *domain, gboolean pretty);
+
+G_END_DECLS

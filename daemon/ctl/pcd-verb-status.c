@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyctl status: everything about the migrations of this host, or of one domain.
+ * Old blocks are never shown without saying so first. */
+#include "ctl/pcd-show.h"
+#include "ctl/pcd-verbs.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+typedef struct {
+  PcdClient *client;
+  const char *domain;
+  gboolean json;
+  gboolean watch;
+  int exit_code;
+  char *last; /* what was printed last: signals may be about other domains */
+} Status;
+
+static char *
+make_text (const Status *self, const PcdClientState *state)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  if (self->json)
+    return pcd_show_json (state, self->domain, !self->watch);
+  for (guint i = 0; i < state->migrations->len; i++) {
+    const PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
+    if (!pcd_show_matches (migration, self->domain))
+      continue;
+    g_autofree char *block = pcd_show_block (state, migration);
+    g_string_append (text, block);
+  }
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static gboolean
+has_domain (const PcdClientState *state, const char *domain)
+{
+  for (guint i = 0; i < state->migrations->len; i++)
+    if (pcd_show_matches (g_ptr_array_index (state->migrations, i), domain))
+      return TRUE;
+  return FALSE;
+}
+
+static void
+print_heading (const Status *self)
+{
+  if (self->json || !self->watch)
+    return;
+  g_autofree char *now = pcd_time_to_text (g_get_real_time ());
+  if (isatty (STDOUT_FILENO))
+    printf ("\033[H\033[2J");
+  printf ("%s\n\n", now);
+}
+
+/* %FALSE to end, with the exit code set. */
+static gboolean
+print_status (gpointer data)
+{
+  Status *self = data;
+  g_autoptr (PcdClientState) state = pcd_client_get_state (self->client);
+
+  self->exit_code = PCD_EXIT_NO_DAEMON;
+  if (!state)
+    return FALSE;
+  g_autofree char *warning = pcd_show_disconnected (state);
+  g_autofree char *text = make_text (self, state);
+  g_autofree char *all = g_strconcat (warning ?: "", text, NULL);
+  self->exit_code = PCD_EXIT_DONE;
+  if (g_strcmp0 (all, self->last) == 0)
+    return TRUE;
+  g_free (self->last);
+  self->last = g_steal_pointer (&all);
+  print_heading (self);
+  fflush (stdout);
+  if (warning)
+    g_printerr ("%s", warning);
+  if (self->domain && !has_domain (state, self->domain)) {
+    g_printerr ("%s: no migration of a domain '%s' is known here\n", g_get_prgname (),
+                self->domain);
+    self->exit_code = PCD_EXIT_NOT_FOUND;
+    return FALSE;
+  }
+  if (!self->json && state->migrations->len == 0)
+    g_printerr ("no migrations\n");
+  /* GLib has SIGPIPE ignored: without a reader, end here. */
+  if (fputs (text, stdout) < 0 || fflush (stdout) != 0)
+    self->exit_code = PCD_EXIT_FAILED;
+  return self->exit_code == PCD_EXIT_DONE;
+}
+
+static int
+run_status (const PcdCtl *ctl, Status *self)
+{
+  static const PcdClientFollower follower = { .changed = print_status };
+  int exit_code = PCD_EXIT_DONE;
+  g_autoptr (PcdClient) client = pcd_client_open (ctl, &exit_code);
+
+  if (!client)
+    return exit_code;
+  self->client = client;
+  if (self->watch)
+    pcd_client_listen (client, &follower, self);
+  if (!print_status (self) || !self->watch)
+    return self->exit_code;
+  exit_code = pcd_client_follow (client);
+  return exit_code == PCD_EXIT_DONE ? self->exit_code : exit_code;
+}
+
+static int
+run (const PcdCtl *ctl, int argc, char **argv)
+{
+  Status status = { .exit_code = PCD_EXIT_DONE };
+  const GOptionEntry entries[] = {
+    { "json", 0, 0, G_OPTION_ARG_NONE, &status.json, "Print JSON", NULL },
+    { "watch", 'w', 0, G_OPTION_ARG_NONE, &status.watch, "Print again with every change", NULL },
+    { NULL },
+  };
+
+  int parsed = pcd_verb_parse (&pcd_verb_status, entries, &argc, &argv);
+  if (parsed >= 0)
+    return parsed;
+  if (argc > 2) {
+    g_printerr ("%s: unexpected argument '%s'\n", g_get_prgname (), argv[2]);
+    return PCD_EXIT_USAGE;
+  }
+  status.domain = argc > 1 ? argv[1] : NULL;
+  int exit_code = run_status (ctl, &status);
+  g_free (status.last);
+  return exit_code;
+}
+
+const PcdVerb pcd_verb_status = {
+  .name = "status",
+  .synopsis = "[DOMAIN] [--json] [--watch]",
+  .summary = "Everything about the migrations on this host, or of one domain",
+  .run = run,
+};

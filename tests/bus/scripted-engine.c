@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* pcd-engine.h for tests of the bus: takes lines from stdin and tells listeners what they say.
+ * Knows no libvirt. Answers each line with "ok" or "bad: ..." on stdout. */
+#include "engine/pcd-engine.h"
+
+#include <gio/gio.h>
+#include <gio/gunixinputstream.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct _PcdEngine {
+  GPtrArray *listeners; /* pairs: PcdListener, data */
+  GPtrArray *migrations;
+  GPtrArray *records;
+  GDataInputStream *script;
+  GCancellable *cancellable;
+  PcdConfig config;
+  gboolean connected;
+  gint64 since;
+  char *reason;
+  guint64 seq;
+};
+
+typedef struct {
+  char *uuid;
+  char *name;
+  PcdMigrationView view;
+  GPtrArray *sockets;
+} Migration;
+
+#define TELL(self, member, ...)                                                                    \
+  for (guint i_ = 0; i_ < (self)->listeners->len; i_ += 2) {                                       \
+    const PcdListener *l_ = g_ptr_array_index ((self)->listeners, i_);                             \
+    if (l_->member)                                                                                \
+      l_->member (__VA_ARGS__, g_ptr_array_index ((self)->listeners, i_ + 1));                     \
+  }
+
+static void
+socket_free (gpointer data)
+{
+  PcdSocketView *s = data;
+
+  g_free (s->local);
+  g_free (s->remote);
+  g_free (s);
+}
+
+static void
+migration_free (gpointer data)
+{
+  Migration *m = data;
+
+  g_free (m->uuid);
+  g_free (m->name);
+  g_ptr_array_unref (m->sockets);
+  g_free (m);
+}
+
+static guint
+value_of (const char *word, const char *(*to_string) (guint), guint n)
+{
+  for (guint i = 0; i < n; i++)
+    if (g_strcmp0 (word, to_string (i)) == 0)
+      return i;
+  g_error ("no such word: %s", word);
+}
+
+#define VALUE_OF(word, function, n) value_of (word, (const char *(*)(guint))function, n)
+
+static Migration *
+find (PcdEngine *self, const char *uuid, PcdRole role)
+{
+  for (guint i = 0; i < self->migrations->len; i++) {
+    Migration *m = g_ptr_array_index (self->migrations, i);
+    if (g_str_equal (m->uuid, uuid) && m->view.state.role == role)
+      return m;
+  }
+  return NULL;
+}
+
+/* migration UUID ROLE NAME PHASE FLOW CAUSE UNATTENDED BLOCKED */
+static void
+do_migration (PcdEngine *self, char **w)
+{
+  PcdRole role = VALUE_OF (w[2], pcd_role_to_string, 2);
+  Migration *m = find (self, w[1], role);
+
+  if (!m) {
+    m = g_new0 (Migration, 1);
+    m->uuid = g_strdup (w[1]);
+    m->name = g_strcompress (w[3]);
+    m->sockets = g_ptr_array_new_with_free_func (socket_free);
+    m->view = (PcdMigrationView){ .uuid = m->uuid, .name = m->name, .sockets = m->sockets };
+    g_ptr_array_add (self->migrations, m);
+  }
+  PcdPhase phase = VALUE_OF (w[4], pcd_phase_to_string, PCD_N_PHASES);
+  if (phase != m->view.state.phase)
+    m->view.phase_time = g_get_real_time ();
+  m->view.state = (PcdState){
+    .role = role,
+    .phase = phase,
+    .flow = VALUE_OF (w[5], pcd_flow_to_string, PCD_N_FLOWS),
+    .cause = VALUE_OF (w[6], pcd_cause_to_string, PCD_N_CAUSES),
+    .unattended = g_str_equal (w[7], "yes"),
+    .qemu = PCD_QEMU_POSTCOPY_ACTIVE,
+  };
+  m->view.pid = 4242;
+  m->view.measured = TRUE;
+  m->view.n_vcpus = 4;
+  m->view.n_blocked_vcpus = atoi (w[8]);
+  m->view.note = m->view.n_blocked_vcpus == 3 ? "three are blocked" : NULL;
+  TELL (self, changed, &m->view);
+}
+
+/* socket UUID ROLE LOCAL REMOTE ARMED HEARD */
+static void
+do_socket (PcdEngine *self, char **w)
+{
+  Migration *m = find (self, w[1], VALUE_OF (w[2], pcd_role_to_string, 2));
+  PcdSocketView *s = g_new0 (PcdSocketView, 1);
+
+  s->local = g_strdup (w[3]);
+  s->remote = g_strdup (w[4]);
+  s->armed = g_str_equal (w[5], "yes");
+  s->heard_usec = g_ascii_strtoll (w[6], NULL, 10);
+  s->unacked = 7;
+  g_ptr_array_set_size (m->sockets, 0);
+  g_ptr_array_add (m->sockets, s);
+  TELL (self, changed, &m->view);
+}
+
+static void
+do_remove (PcdEngine *self, char **w)
+{
+  PcdRole role = VALUE_OF (w[2], pcd_role_to_string, 2);
+  Migration *m = find (self, w[1], role);
+
+  g_ptr_array_remove (self->migrations, m);
+  TELL (self, removed, w[1], role);
+}
+
+/* record KIND FROM TO DETAIL [UUID ROLE NAME], - for none */
+static void
+do_record (PcdEngine *self, char **w)
+{
+  PcdRecord *r = g_new0 (PcdRecord, 1);
+
+  r->seq = ++self->seq;
+  r->time = g_get_real_time ();
+  r->monotonic = g_get_monotonic_time ();
+  r->kind = VALUE_OF (w[1], pcd_record_kind_to_string, PCD_N_RECORDS);
+  r->from = g_str_equal (w[2], "-") ? NULL : g_strdup (w[2]);
+  r->to = g_str_equal (w[3], "-") ? NULL : g_strdup (w[3]);
+  r->detail = g_str_equal (w[4], "-") ? NULL : g_strdup (w[4]);
+  if (w[5]) {
+    r->uuid = g_strdup (w[5]);
+    r->role = VALUE_OF (w[6], pcd_role_to_string, 2);
+    r->domain = g_strdup (w[7]);
+  }
+  g_ptr_array_add (self->records, r);
+  TELL (self, record, r);
+}
+
+static void
+do_connection (PcdEngine *self, gboolean connected, const char *reason)
+{
+  self->connected = connected;
+  self->since = g_get_real_time ();
+  g_free (self->reason);
+  self->reason = g_strdup (reason);
+  TELL (self, connection, connected);
+}
+
+static void
+obey (PcdEngine *self, const char *line)
+{
+  g_auto (GStrv) w = g_strsplit (line, " ", -1);
+  guint n = g_strv_length (w);
+
+  if (g_str_equal (w[0], "connected") && n == 1)
+    do_connection (self, TRUE, NULL);
+  else if (g_str_equal (w[0], "disconnected"))
+    do_connection (self, FALSE, line + strlen ("disconnected "));
+  else if (g_str_equal (w[0], "migration") && n == 9)
+    do_migration (self, w);
+  else if (g_str_equal (w[0], "socket") && n == 7)
+    do_socket (self, w);
+  else if (g_str_equal (w[0], "remove") && n == 3)
+    do_remove (self, w);
+  else if (g_str_equal (w[0], "record") && (n == 5 || n == 8))
+    do_record (self, w);
+  else if (g_str_equal (w[0], "config") && n == 1)
+    printf ("%" G_GINT64_FORMAT " ", self->config.network_timeout_usec);
+  else
+    g_error ("script: cannot read: %s", line);
+  printf ("ok\n");
+  fflush (stdout);
+}
+
+static void
+on_line (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *line =
+      g_data_input_stream_read_line_finish (G_DATA_INPUT_STREAM (source), result, NULL, &error);
+  PcdEngine *self = data;
+
+  if (!line)
+    return;
+  obey (self, line);
+  g_data_input_stream_read_line_async (self->script, 0, self->cancellable, on_line, self);
+}
+
+PcdEngine *
+pcd_engine_new (const PcdConfig *config, const char *uri)
+{
+  PcdEngine *self = g_new0 (PcdEngine, 1);
+  g_autoptr (GInputStream) input = g_unix_input_stream_new (STDIN_FILENO, FALSE);
+
+  self->listeners = g_ptr_array_new ();
+  self->migrations = g_ptr_array_new_with_free_func (migration_free);
+  self->records = g_ptr_array_new_with_free_func ((GDestroyNotify)pcd_record_free);
+  self->config = *config;
+  self->since = g_get_real_time ();
+  self->reason = g_strdup ("not tried yet");
+  self->script = g_data_input_stream_new (input);
+  self->cancellable = g_cancellable_new ();
+  g_data_input_stream_read_line_async (self->script, 0, self->cancellable, on_line, self);
+  return self;
+}
+
+void
+pcd_engine_free (PcdEngine *self)
+{
+  g_cancellable_cancel (self->cancellable);
+  g_object_unref (self->cancellable);
+  g_object_unref (self->script);
+  g_ptr_array_unref (self->listeners);
+  g_ptr_array_unref (self->migrations);
+  g_ptr_array_unref (self->records);
+  g_free (self->reason);
+  g_free (self);
+}
+
+void
+pcd_engine_add_listener (PcdEngine *self, const PcdListener *listener, gpointer data)
+{
+  g_ptr_array_add (self->listeners, (gpointer)listener);
+  g_ptr_array_add (self->listeners, data);
+}
+
+void
+pcd_engine_set_config (PcdEngine *self, const PcdConfig *config)
+{
+  self->config = *config;
+}
+
+gboolean
+pcd_engine_is_connected (PcdEngine *self, gint64 *ret_since, const char **ret_reason)
+{
+  *ret_since = self->since;
+  *ret_reason = self->reason;
+  return self->connected;
+}
+
+void
+pcd_engine_foreach (PcdEngine *self,
+                    void (*func) (const PcdMigrationView *migration, gpointer data),
+                    gpointer data)
+{
+  for (guint i = 0; i < self->migrations->len; i++)
+    func (&((Migration *)g_ptr_array_index (self->migrations, i))->view, data);
+}
+
+GPtrArray *
+pcd_engine_get_records (PcdEngine *self, guint64 after)
+{
+  GPtrArray *found = g_ptr_array_new ();
+
+  for (guint i = 0; i < self->records->len; i++) {
+    PcdRecord *r = g_ptr_array_index (self->records, i);
+    if (r->seq > after)
+      g_ptr_array_add (found, r);
+  }
+  return found;
+}
