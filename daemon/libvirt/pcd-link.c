@@ -252,6 +252,7 @@ pcd_link_open_plain (const char *uri, PcdVirJob *job, GError **error)
   conn = virConnectOpen (uri);
   if (!conn) {
     pcd_vir_set_error (error, "virConnectOpen");
+    g_prefix_error (error, "cannot connect to %s: ", uri ? uri : "libvirt's default URI");
     return NULL;
   }
   pcd_vir_job_begin (job, "virConnectSetKeepAlive", NULL, CALL_DEADLINE);

@@ -161,14 +161,12 @@ static void
 test_jobs (void)
 {
   static const PcdJob jobs[] = {
-    PCD_JOB_UNKNOWN,      PCD_JOB_OTHER,         /* start */ PCD_JOB_OTHER /* save */,
-    PCD_JOB_OTHER,                                              /* restore */
-    PCD_JOB_MIGRATION_IN, PCD_JOB_MIGRATION_OUT, PCD_JOB_OTHER, /* snapshot */
-    PCD_JOB_OTHER,                                              /* snapshot revert */
-    PCD_JOB_OTHER,                                              /* dump */
-    PCD_JOB_OTHER,                                              /* backup */
-    PCD_JOB_OTHER,                                              /* snapshot delete */
-    PCD_JOB_UNKNOWN,
+    [0] = PCD_JOB_UNKNOWN,      [1] = PCD_JOB_OTHER, /* start */
+    [2] = PCD_JOB_OTHER,        [3] = PCD_JOB_OTHER, /* save, restore */
+    [4] = PCD_JOB_MIGRATION_IN, [5] = PCD_JOB_MIGRATION_OUT,
+    [6] = PCD_JOB_OTHER,        [7] = PCD_JOB_OTHER,    /* snapshot, its revert */
+    [8] = PCD_JOB_OTHER,        [9] = PCD_JOB_OTHER,    /* dump, backup */
+    [10] = PCD_JOB_OTHER,       [11] = PCD_JOB_UNKNOWN, /* snapshot's deletion; the next */
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (jobs); i++)
