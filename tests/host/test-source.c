@@ -574,10 +574,17 @@ prepare_libvirt (const char *base)
                                         "stdio_handler = \"file\"\n");
 }
 
+static void
+drop_message (const char *domain, GLogLevelFlags level, const char *message, gpointer data)
+{
+}
+
 static int
 run_tests (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  /* libvirt-glib's event loop, which logs every step and which GTest would print. */
+  g_log_set_handler (NULL, G_LOG_LEVEL_DEBUG, drop_message, NULL);
   pcd_source_init_event_loop ();
   g_test_add_func ("/source/bad-uri", test_bad_uri);
   g_test_add_func ("/source/test-driver", test_test_driver);
