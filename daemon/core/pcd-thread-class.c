@@ -422,13 +422,21 @@ is_frozen (const PcdThreadSample *sample)
          (stack.n_names > 0 && is_named (stack.names[0], freezer_names));
 }
 
+/* Not so in a kernel without CONFIG_KALLSYMS, and for a thread that is just going to sleep. */
+static gboolean
+shows_place (const PcdThreadSample *sample)
+{
+  return (sample->wchan && *sample->wchan && !g_str_equal (sample->wchan, "0")) ||
+         (sample->stack && *sample->stack);
+}
+
 typedef enum { LOOK_BLANK, LOOK_CLEAR, LOOK_FAULTING } Look;
 
 /* A spinning thread never leaves the page fault handler, so one stack without it is an acquittal.
  * No stack at all is none: a thread on a CPU shows an empty one, a healthy vCPU as well as one that
  * spins. The last sample that shows anything has the say. */
 static Look
-look_at_running (const PcdThreadEvidence *evidence)
+look_at_all (const PcdThreadEvidence *evidence)
 {
   Look look = LOOK_BLANK;
 
@@ -436,22 +444,25 @@ look_at_running (const PcdThreadEvidence *evidence)
     const PcdThreadSample *sample = &evidence->samples[i];
     if (stack_shows_fault (sample->stack))
       look = LOOK_FAULTING;
-    else if ((sample->stack && *sample->stack) || !pcd_thread_sample_is_running (sample))
+    else if (shows_place (sample))
       look = LOOK_CLEAR;
   }
   return look;
 }
 
 static void
-classify_running (const PcdThreadEvidence *evidence, PcdThreadClass *class)
+classify_without_place (const PcdThreadEvidence *evidence, PcdThreadClass *class)
 {
-  Look look = look_at_running (evidence);
+  Look look = look_at_all (evidence);
 
   if (look == LOOK_CLEAR) {
     class->blocked = PCD_ANSWER_NO;
     class->path = PCD_FAULT_PATH_NONE;
-    set_answers (class, PCD_ANSWER_YES, PCD_ANSWER_YES, "runs");
-  } else if (look == LOOK_FAULTING)
+    set_answers (class, PCD_ANSWER_YES, PCD_ANSWER_YES, "runs, or was just going to sleep");
+  } else if (evidence->samples[evidence->n_samples - 1].state == 'D')
+    set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO,
+                 "is in an uninterruptible sleep; what for does not show");
+  else if (look == LOOK_FAULTING)
     set_answers (class, PCD_ANSWER_UNKNOWN, PCD_ANSWER_UNKNOWN,
                  "handles a page fault right now; it may spin on a missing page");
   else if (evidence->no_stack)
@@ -459,15 +470,7 @@ classify_running (const PcdThreadEvidence *evidence, PcdThreadClass *class)
                  "runs, or spins on a missing page; telling which needs CAP_SYS_ADMIN");
   else
     set_answers (class, PCD_ANSWER_UNKNOWN, PCD_ANSWER_UNKNOWN,
-                 "runs, or spins on a missing page; not caught off its CPU");
-}
-
-/* A kernel without CONFIG_KALLSYMS says `0` for sleeping threads, too. */
-static gboolean
-shows_place (const PcdThreadSample *sample)
-{
-  return (sample->wchan && *sample->wchan && !g_str_equal (sample->wchan, "0")) ||
-         (sample->stack && *sample->stack);
+                 "runs, or spins on a missing page; the kernel does not show where");
 }
 
 static void
@@ -486,17 +489,11 @@ classify_free (const PcdThreadEvidence *evidence, PcdThreadClass *class)
                  "is stopped by a signal (SIGCONT ends that)");
   else if (is_frozen (last))
     set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO, "is frozen by its cgroup");
-  else if (last->state == 'D' && shows_place (last))
+  else if (last->state == 'D')
     set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO,
                  "is in an uninterruptible sleep, but not for a missing page");
-  else if (shows_place (last))
+  else
     set_answers (class, PCD_ANSWER_YES, PCD_ANSWER_YES, "sleeps, not for a missing page");
-  else {
-    class->blocked = PCD_ANSWER_UNKNOWN;
-    class->path = PCD_FAULT_PATH_UNKNOWN;
-    set_answers (class, PCD_ANSWER_UNKNOWN, PCD_ANSWER_UNKNOWN,
-                 "sleeps; this kernel does not show where");
-  }
 }
 
 PcdThreadClass
@@ -518,8 +515,8 @@ pcd_thread_classify (const PcdThreadEvidence *evidence)
   else if (evidence->no_ptrace)
     set_answers (&class, PCD_ANSWER_UNKNOWN, PCD_ANSWER_UNKNOWN,
                  "seeing what it waits for needs CAP_SYS_PTRACE or QEMU's own user");
-  else if (pcd_thread_sample_is_running (last))
-    classify_running (evidence, &class);
+  else if (pcd_thread_sample_is_running (last) || !shows_place (last))
+    classify_without_place (evidence, &class);
   else
     classify_free (evidence, &class);
   if (evidence->traced && class.traceable == PCD_ANSWER_YES) {

@@ -130,28 +130,64 @@ cmdline_read (gpointer data)
   cmdline->text = g_byte_array_free_to_bytes (g_steal_pointer (&text));
 }
 
-/* Arguments are separated by zero bytes: `-uuid` and the UUID are neighbours. */
+/* What a command line must say: an option, and its argument up to a comma or in whole. */
+typedef struct {
+  const char *option;
+  char *argument;
+  gboolean whole;
+} Proof;
+
+static void
+proof_clear (Proof *proof)
+{
+  g_free (proof->argument);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Proof, proof_clear)
+
+/* QEMU's option parser takes `,,` for a comma in a value. */
+static Proof
+proof_for (const char *uuid, const char *name)
+{
+  if (uuid)
+    return (Proof){ .option = "-uuid", .argument = g_ascii_strdown (uuid, -1), .whole = TRUE };
+  g_auto (GStrv) parts = g_strsplit (name, ",", -1);
+  g_autofree char *escaped = g_strjoinv (",,", parts);
+  return (Proof){ .option = "-name", .argument = g_strconcat ("guest=", escaped, NULL) };
+}
+
+/* `guest=a` begins `guest=a,debug-threads=on`, but not `guest=ab` nor `guest=a,,b`. */
 static gboolean
-has_uuid (GBytes *text, const char *uuid)
+starts_with_value (const char *text, const char *value)
+{
+  const char *rest = text + strlen (value);
+
+  return g_str_has_prefix (text, value) && (*rest == '\0' || (*rest == ',' && rest[1] != ','));
+}
+
+/* Arguments are separated by zero bytes: an option and its argument are neighbours. */
+static gboolean
+proves (const Proof *proof, GBytes *text)
 {
   gsize size;
   const char *at = g_bytes_get_data (text, &size), *end = at + size;
   gboolean expected = FALSE;
 
   while (at && at < end) {
-    gsize length = strnlen (at, (gsize)(end - at));
-    if (expected && length == strlen (uuid) && g_ascii_strncasecmp (at, uuid, length) == 0)
+    g_autofree char *one = g_strndup (at, (gsize)(end - at));
+    if (expected && (proof->whole ? g_ascii_strcasecmp (one, proof->argument) == 0
+                                  : starts_with_value (one, proof->argument)))
       return TRUE;
-    expected = length == 5 && memcmp (at, "-uuid", 5) == 0;
-    at += length + 1;
+    expected = g_str_equal (one, proof->option);
+    at += strlen (one) + 1;
   }
   return FALSE;
 }
 
-typedef enum { PROVEN, DISPROVEN, LATE } Proof;
+typedef enum { PROVEN, DISPROVEN, LATE } Finding;
 
-static Proof
-prove (int process_fd, const char *uuid)
+static Finding
+prove (int process_fd, const Proof *proof)
 {
   Cmdline *cmdline = g_new0 (Cmdline, 1);
 
@@ -160,13 +196,13 @@ prove (int process_fd, const char *uuid)
                                g_get_monotonic_time () + CMDLINE_LIMIT_USEC);
   if (!cmdline)
     return LATE;
-  Proof proof = cmdline->text && has_uuid (cmdline->text, uuid) ? PROVEN : DISPROVEN;
+  Finding finding = cmdline->text && proves (proof, cmdline->text) ? PROVEN : DISPROVEN;
   cmdline_free (cmdline);
-  return proof;
+  return finding;
 }
 
 static pid_t
-find_by_pid_file (const char *uuid, const char *name, const char *run_dir)
+find_by_pid_file (const Proof *proof, const char *name, const char *run_dir)
 {
   g_autofree char *file = g_strconcat (name, ".pid", NULL);
   g_autofree char *path = g_build_filename (run_dir, file, NULL);
@@ -178,9 +214,9 @@ find_by_pid_file (const char *uuid, const char *name, const char *run_dir)
   int fd = pid > 0 ? open_process (pid) : -1;
   if (fd < 0)
     return 0;
-  Proof proof = prove (fd, uuid);
+  Finding finding = prove (fd, proof);
   close (fd);
-  return proof == PROVEN ? pid : 0;
+  return finding == PROVEN ? pid : 0;
 }
 
 static gboolean
@@ -199,23 +235,23 @@ typedef struct {
 } Hunt;
 
 static void
-try_process (Hunt *hunt, pid_t pid, const char *uuid, const struct stat *own)
+try_process (Hunt *hunt, pid_t pid, const Proof *proof, const struct stat *own)
 {
   int fd = open_process (pid);
 
   if (fd < 0)
     return;
   if (shares_network (fd, own) && looks_like_qemu (fd)) {
-    Proof proof = prove (fd, uuid);
-    hunt->n_late += proof == LATE ? 1 : 0;
-    hunt->n_found += proof == PROVEN ? 1 : 0;
-    hunt->pid = proof == PROVEN ? pid : hunt->pid;
+    Finding finding = prove (fd, proof);
+    hunt->n_late += finding == LATE ? 1 : 0;
+    hunt->n_found += finding == PROVEN ? 1 : 0;
+    hunt->pid = finding == PROVEN ? pid : hunt->pid;
   }
   close (fd);
 }
 
 static pid_t
-find_by_walk (const char *uuid, GError **error)
+find_by_walk (const Proof *proof, GError **error)
 {
   DIR *dir = opendir ("/proc");
   struct stat own = { 0 };
@@ -226,28 +262,30 @@ find_by_walk (const char *uuid, GError **error)
   if (stat ("/proc/self/ns/net", &own) == 0)
     while (dir && hunt.n_late < 2 && (entry = readdir (dir)))
       if (g_ascii_isdigit (entry->d_name[0]))
-        try_process (&hunt, atoi (entry->d_name), uuid, &own);
+        try_process (&hunt, atoi (entry->d_name), proof, &own);
   if (dir)
     closedir (dir);
   if (hunt.n_found == 1)
     return hunt.pid;
   if (hunt.n_found > 1)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                 "%u processes of this host run with -uuid %s; choose one with --pid", hunt.n_found,
-                 uuid);
+                 "%u processes of this host run with %s %s; choose one by its pid", hunt.n_found,
+                 proof->option, proof->argument);
   else if (hunt.n_late > 0)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                 "a QEMU does not let its command line be read; name it with --pid");
+                 "a QEMU does not let its command line be read within 1 s");
   else
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                 "no QEMU of this host that this user may see runs with -uuid %s", uuid);
+                 "no QEMU of this host that this user may see runs with %s %s", proof->option,
+                 proof->argument);
   return 0;
 }
 
 pid_t
 pcd_process_find_qemu (const char *uuid, const char *name, const char *run_dir, GError **error)
 {
-  pid_t pid = name ? find_by_pid_file (uuid, name, run_dir ? run_dir : PCD_PROCESS_RUN_DIR) : 0;
+  g_auto (Proof) proof = proof_for (uuid, name);
+  pid_t pid = name ? find_by_pid_file (&proof, name, run_dir ? run_dir : PCD_PROCESS_RUN_DIR) : 0;
 
-  return pid > 0 ? pid : find_by_walk (uuid, error);
+  return pid > 0 ? pid : find_by_walk (&proof, error);
 }

@@ -25,15 +25,16 @@ gboolean pcd_process_check_qemu (pid_t pid, GError **error);
 
 /**
  * pcd_process_find_qemu:
- * @uuid: the domain's UUID as libvirt writes it
- * @name: (nullable): the domain's name, for the pid file
+ * @uuid: (nullable): the domain's UUID as libvirt writes it
+ * @name: (nullable): the domain's name, for the pid file; if there is no @uuid, all there is
  * @run_dir: (nullable): folder of the pid files, %NULL for %PCD_PROCESS_RUN_DIR
  * @error: return location
  *
- * Takes the process of the pid file if its command line has `-uuid` @uuid (libvirt always gives it:
- * qemuBuildCommandLine ()), so that a stale file or a reused number does no harm. Otherwise looks
- * for such a process among those that share the caller's network namespace: two hosts may live on
- * one machine, with the same domain on both during a migration.
+ * Takes the process of the pid file if its command line has `-uuid` @uuid, or without that
+ * `-name guest=NAME` (libvirt always gives both: qemuBuildCommandLine ()), so that a stale file or
+ * a reused number does no harm. Otherwise looks for such a process among those that share the
+ * caller's network namespace: two hosts may live on one machine, with the same domain on both
+ * during a migration.
  *
  * /proc/PID/cmdline is read under the target's mmap_lock (access_remote_vm ()), which a thread that
  * waits for a missing page does not hold, but one that waits for the lock itself may: so the read

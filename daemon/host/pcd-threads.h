@@ -5,6 +5,7 @@
 
 #include "core/pcd-thread-class.h"
 
+#include <json-glib/json-glib.h>
 #include <sys/types.h>
 
 G_BEGIN_DECLS
@@ -110,5 +111,17 @@ PcdAnswer pcd_thread_report_traceable (const PcdThreadReport *report, const PcdT
  *   page on the kernel-side-copy path: QMP stop and gdb would hang."
  */
 char *pcd_thread_report_summary (const PcdThreadReport *report);
+
+/**
+ * pcd_thread_report_to_json:
+ *
+ * Keys (stable): `pid`; `threads`, a list of `tid`, `name`, `vcpu` (null if none), `vcpu-disputed`,
+ * `state`, `blocked`, `blocked-usec` (null if unknown), `blocked-usec-at-least`, `path`,
+ * `spinning`, `kickable`, `traceable`, `reason`, `wchan`; `kickable` and `traceable` of the whole;
+ * `vcpus` (null if unknown); `missing-privileges`, a list; `summary`.
+ *
+ * Returns: (transfer full): an object
+ */
+JsonNode *pcd_thread_report_to_json (const PcdThreadReport *report);
 
 G_END_DECLS

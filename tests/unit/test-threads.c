@@ -412,7 +412,8 @@ start_look_alike (const char *folder, const char *uuid)
   g_autofree char *path = g_build_filename (folder, "qemu-look-alike", NULL);
   g_autoptr (GFile) self = g_file_new_for_path ("/proc/self/exe");
   g_autoptr (GFile) copy = g_file_new_for_path (path);
-  const char *args[] = { path, "pcd-wait", "-name", "x", "-uuid", uuid, "-uuid", NULL };
+  const char *args[] = { path,    "pcd-wait", "-name", "guest=a,,b,debug-threads=on",
+                         "-uuid", uuid,       "-uuid", NULL };
   g_autoptr (GError) error = NULL;
   GPid pid = 0;
 
@@ -453,7 +454,10 @@ check_find (const char *folder, GPid one)
   g_assert_cmpint (pcd_process_find_qemu (UUID, "guest", folder, &error), ==, one);
   g_assert_cmpint (pcd_process_find_qemu (UUID, "other", folder, &error), ==, one);
   g_assert_cmpint (pcd_process_find_qemu (UUID, "../guest", folder, &error), ==, one);
+  /* Without libvirt only the name may be known. */
+  g_assert_cmpint (pcd_process_find_qemu (NULL, "a,b", folder, &error), ==, one);
   g_assert_no_error (error);
+  g_assert_cmpint (pcd_process_find_qemu (NULL, "a", folder, NULL), ==, 0);
   g_assert_cmpint (pcd_process_find_qemu (OTHER, "guest", folder, &error), ==, 0);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
 }

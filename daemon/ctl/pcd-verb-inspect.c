@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyctl inspect: the threads of a QEMU process, as a table or JSON. Needs no daemon, and must
+ * not know how threads are judged. */
+#include "ctl/pcd-verbs.h"
+
+#include "host/pcd-process.h"
+#include "host/pcd-threads.h"
+#include "libvirt/pcd-lookup.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+#define LIBVIRT_LIMIT_USEC (5 * G_USEC_PER_SEC)
+
+static int run (const PcdCtl *ctl, int argc, char **argv);
+
+const PcdVerb pcd_verb_inspect = {
+  .name = "inspect",
+  .synopsis = "DOMAIN | --pid PID",
+  .summary = "Show which threads of a QEMU process wait for a missing page, and what reaches them",
+  .run = run,
+};
+
+/* Without libvirt a UUID is as good as ever, and a name will do. Its error is the one to show, for
+ * it is where the trouble started. */
+static pid_t
+find_without_libvirt (const char *domain, GError *libvirt_error, GError **error)
+{
+  g_autoptr (GError) own = NULL;
+  gboolean is_uuid = g_uuid_string_is_valid (domain);
+  pid_t pid = pcd_process_find_qemu (is_uuid ? domain : NULL, is_uuid ? NULL : domain, NULL, &own);
+
+  if (pid == 0)
+    g_set_error (error, G_IO_ERROR,
+                 own->code == G_IO_ERROR_NOT_FOUND ? libvirt_error->code : own->code, "%s; and %s",
+                 libvirt_error->message, own->message);
+  return pid;
+}
+
+static pid_t
+find_domain (const PcdCtl *ctl, const char *domain, GError **error)
+{
+  g_autofree char *uuid = NULL, *name = NULL;
+  g_autoptr (GError) own = NULL;
+
+  if (pcd_lookup_domain (ctl->connect, domain, LIBVIRT_LIMIT_USEC, &uuid, &name, &own))
+    return pcd_process_find_qemu (uuid, name, NULL, error);
+  if (!g_error_matches (own, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+    return find_without_libvirt (domain, own, error);
+  g_propagate_error (error, g_steal_pointer (&own));
+  return 0;
+}
+
+/* `0.4 s`; `>0.1 s` if only the samples tell. */
+static char *
+since_text (const PcdThread *thread)
+{
+  if (thread->class.blocked != PCD_ANSWER_YES)
+    return g_strdup ("-");
+  if (thread->blocked_usec >= 0)
+    return g_strdup_printf ("%.1f s", (double)thread->blocked_usec / G_USEC_PER_SEC);
+  return g_strdup_printf (">%.2f s", (double)thread->blocked_min_usec / G_USEC_PER_SEC);
+}
+
+/* Thread names are a guest's or a user's to choose: nothing of them may reach the terminal raw. */
+static char *
+safe_name (const char *name)
+{
+  char *safe = g_utf8_make_valid (name ? name : "", -1);
+
+  for (char *at = safe; *at; at++)
+    if (g_ascii_iscntrl (*at))
+      *at = '?';
+  return safe;
+}
+
+static void
+print_thread (const PcdThread *thread)
+{
+  const PcdThreadClass *class = &thread->class;
+  g_autofree char *name = safe_name (thread->name), *since = since_text (thread);
+  g_autofree char *vcpu =
+      class->vcpu < 0 ? g_strdup (class->is_vcpu ? "?" : "-") : g_strdup_printf ("%d", class->vcpu);
+  gboolean plain = class->blocked == PCD_ANSWER_NO && class->kickable == PCD_ANSWER_YES &&
+                   class->traceable == PCD_ANSWER_YES;
+
+  g_print ("%-8d %-16s %-5s %-5c %-8s %-9s %-20s %-9s %-10s%s%s%s\n", (int)thread->tid, name, vcpu,
+           thread->state, pcd_answer_to_string (class->blocked), since,
+           pcd_fault_path_to_string (class->path), pcd_answer_to_string (class->kickable),
+           pcd_answer_to_string (class->traceable), plain ? "" : "  ", plain ? "" : class->reason,
+           class->vcpu_disputed ? "  (its name says another vCPU)" : "");
+}
+
+static void
+print_text (const PcdThreadReport *report)
+{
+  g_autofree char *summary = pcd_thread_report_summary (report);
+
+  g_print ("%-8s %-16s %-5s %-5s %-8s %-9s %-20s %-9s %-10s  %s\n", "TID", "NAME", "VCPU", "STATE",
+           "BLOCKED", "SINCE", "PATH", "KICKABLE", "TRACEABLE", "REASON");
+  for (guint i = 0; i < report->threads->len; i++)
+    print_thread (report->threads->pdata[i]);
+  g_print ("\n%s\n", summary);
+}
+
+static void
+print_json (const PcdThreadReport *report)
+{
+  g_autoptr (JsonNode) node = pcd_thread_report_to_json (report);
+  g_autofree char *text = json_to_string (node, TRUE);
+
+  g_print ("%s\n", text);
+}
+
+static int
+fail (const GError *error)
+{
+  g_printerr ("postcopyctl inspect: %s\n", error->message);
+  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ? PCD_EXIT_NOT_FOUND
+                                                                   : PCD_EXIT_FAILED;
+}
+
+static int
+inspect (pid_t pid, gboolean json)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (PcdThreadReport) report = NULL;
+
+  if (!pcd_process_check_qemu (pid, &error))
+    return fail (error);
+  report = pcd_threads_read (pid, PCD_THREADS_THOROUGH, &error);
+  if (!report)
+    return fail (error);
+  if (json)
+    print_json (report);
+  else
+    print_text (report);
+  return PCD_EXIT_DONE;
+}
+
+static int
+usage (const char *problem)
+{
+  g_printerr ("postcopyctl inspect: %s; give a domain's name, UUID or id, or --pid PID\n", problem);
+  return PCD_EXIT_USAGE;
+}
+
+static int
+run (const PcdCtl *ctl, int argc, char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *pid_text = NULL;
+  gboolean json = FALSE;
+  gint64 pid = 0;
+  const GOptionEntry entries[] = {
+    { "pid", 'p', 0, G_OPTION_ARG_STRING, &pid_text, "Process id of a QEMU", "PID" },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
+    { NULL },
+  };
+  int code = pcd_verb_parse (&pcd_verb_inspect, entries, &argc, &argv);
+
+  if (code >= 0)
+    return code;
+  if (argc > 2)
+    return usage ("too many arguments");
+  if ((argc == 2) == (pid_text != NULL))
+    return usage (pid_text ? "both a domain and --pid" : "no domain");
+  if (pid_text && !g_ascii_string_to_signed (pid_text, 10, 1, G_MAXINT, &pid, NULL))
+    return usage ("--pid wants a positive number");
+  if (!pid_text && *argv[1] == '\0')
+    return usage ("an empty domain");
+  if (!pid_text)
+    pid = find_domain (ctl, argv[1], &error);
+  return pid > 0 ? inspect ((pid_t)pid, json) : fail (error);
+}
