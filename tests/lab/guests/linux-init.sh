@@ -5,15 +5,14 @@
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
+# Something for the page cache to hold, which a migration has to carry; checked every 20 ticks.
+dd if=/dev/urandom of=/tmp/data bs=1M count=16 2>/dev/null
+sum=$(md5sum </tmp/data)
 echo "linux: ready $(uname -r)"
 n=0
 while :; do
   n=$((n + 1))
-  # Something for the page cache to hold: 64 MiB that a migration has to carry, checked each time.
-  if [ $n = 1 ]; then
-    dd if=/dev/urandom of=/tmp/data bs=1M count=64 2>/dev/null
-    sum=$(md5sum </tmp/data)
-  elif [ $((n % 50)) = 0 ]; then
+  if [ $((n % 20)) = 0 ]; then
     [ "$(md5sum </tmp/data)" = "$sum" ] && echo "linux: data good" || echo "linux: data BAD"
   fi
   read -r up _ </proc/uptime

@@ -158,7 +158,8 @@ KINDS = {
     "drop-to-src": ("silently drops what dst sends", *_nft(TO_SRC, "drop")),
     "reset": ("aborts the migration connection (side=src|dst)", _reset, _nothing),
     "reset-box": ("a box between answers the migration stream with RST, both ways",
-                  *_nft(BOTH, f"tcp {{end}} {MIGRATION_PORTS} reject with tcp reset")),
+                  *_nft(BOTH, f"tcp {{end}} {MIGRATION_PORTS} tcp flags & rst == 0"
+                          " reject with tcp reset")),
     "rate": ("limits both ways (kib_per_s=64)", _rate, _unrate),
     "mtu": ("drops packets over 576 bytes, both ways", *_nft(BOTH, "meta length > 576 drop")),
     "libvirt-only": ("drops libvirt's connection alone, both ways",

@@ -31,13 +31,23 @@ def known():
     """The ids of all labs that left anything on disk or a network namespace."""
     found = set()
     if os.path.isdir(BASE):
-        found.update(name for name in os.listdir(BASE) if os.path.isdir(state_dir(name)))
+        found.update(name for name in os.listdir(BASE) if not name.startswith("."))
     if os.path.isdir("/run/netns"):
         for name in os.listdir("/run/netns"):
             parts = name.split("-")
             if len(parts) == 3 and parts[0] == "pcd" and parts[2] in HOSTS:
                 found.add(parts[1])
     return sorted(found)
+
+
+def create(lab_id, state):
+    """Makes the state directory. It appears with its lab.json in it: one without belongs to a lab
+    that is half gone, and anybody may take that down."""
+    hidden = os.path.join(BASE, f".{lab_id}")
+    os.makedirs(hidden)
+    with open(os.path.join(hidden, "lab.json"), "w") as f:
+        json.dump(state, f, indent=1)
+    os.rename(hidden, state_dir(lab_id))
 
 
 def save(lab_id, state):
@@ -60,12 +70,12 @@ def me():
 
 
 def is_stale(lab_id):
-    """Whether the process that this lab belongs to is gone, or its hosts died."""
+    """Whether the process that this lab belongs to is gone, or (a lab without one) its hosts are."""
     state = load(lab_id)
     if state is None:
         return True
     owner = state.get("owner")
-    if owner is not None and not proc.is_alive(owner["pid"], owner["started"]):
-        return True
-    anchors = [host.get("anchor") for host in state["hosts"].values()]
-    return bool(anchors) and not any(a and proc.is_alive(a["pid"], a["started"]) for a in anchors)
+    if owner is not None:
+        return not proc.is_alive(owner["pid"], owner["started"])
+    anchors = [state["hosts"].get(name, {}).get("anchor") for name in HOSTS]
+    return not all(a and proc.is_alive(a["pid"], a["started"]) for a in anchors)

@@ -38,7 +38,8 @@ class Lab:
         self.dir = ids.state_dir(self.id)
         self.hook = hook
         self.debug = debug
-        self.state = {"id": self.id, "owner": None if detached else ids.me(), "hosts": {},
+        self.detached = detached
+        self.state = {"id": self.id, "owner": ids.me(), "hosts": {},
                       "kvm": not tcg and guest.kvm_works(), "vms": {}, "migrations": []}
         self._make_parts()
         self._reaper = None
@@ -88,11 +89,9 @@ class Lab:
         began = time.monotonic()
         if os.geteuid() != 0:
             raise LabError("the lab needs root: namespaces, KVM, userfaultfd")
-        os.makedirs(self.dir)
-        self.save()
-        if self.state["owner"]:
-            _mine[self.id] = self
-            self._start_reaper()
+        ids.create(self.id, self.state)
+        _mine[self.id] = self
+        self._start_reaper()
         try:
             for host in self.hosts:
                 host.make_namespaces()
@@ -109,6 +108,12 @@ class Lab:
             self.down()
             raise
         self.is_up = True
+        if self.detached:
+            self.state["owner"] = None
+            self.save()
+            _mine.pop(self.id)
+            self._reaper.stdin.write(b"let go")
+            self._stop_reaper()
         self.note("up", seconds=round(time.monotonic() - began, 2))
         return self
 
@@ -127,6 +132,9 @@ class Lab:
         take_down(self.id)
         self.is_up = False
         _mine.pop(self.id, None)
+        self._stop_reaper()
+
+    def _stop_reaper(self):
         if self._reaper:
             self._reaper.stdin.close()
             self._reaper.wait(30)

@@ -16,8 +16,7 @@ class Migration:
 
     p2p                 libvirtd to libvirtd, else managed by virsh
     bandwidth           MiB/s in precopy; low enough that a busy guest does not converge
-    postcopy_bandwidth  MiB/s of background copying in postcopy. Pages the guest asks for are not
-                        limited by it (QEMU sends them at once)
+    postcopy_bandwidth  MiB/s in postcopy; memory / this is about how long there is to break it
     network             "migration" or "alternate", of both libvirt's connection and the stream
     """
 
@@ -100,8 +99,12 @@ class Migration:
                  f"postcopy-paused of {self.name} (now: {self.status()})", 0.02)
         return time.monotonic()
 
-    def resume(self, network=None):
-        """Starts a recovery and returns at once; wait_completed() tells how it went."""
+    def resume(self, network=None, postcopy_bandwidth=1000):
+        """Starts a recovery and returns at once; wait_completed() tells how it went.
+
+        The limit of the first attempt would hold again; by default the rest goes at full speed.
+        """
+        self.postcopy_bandwidth = postcopy_bandwidth
         if self.virsh and self.virsh.poll() is None:
             self.wait(60)  # libvirt refuses while the first job's owner is there
         self._spawn(self._command(network or self.network, "--postcopy-resume"))

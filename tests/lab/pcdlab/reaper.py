@@ -11,8 +11,8 @@ from . import ids, lab
 def main():
     for number in lab.ENDING:
         signal.signal(number, signal.SIG_IGN)
-    while os.read(0, 4096):  # nobody writes: this returns when the owner's end is closed
-        pass
+    if os.read(0, 64):  # "let go"; nothing when the owner's end is closed, however that came about
+        return
     if os.path.exists(ids.state_dir(sys.argv[1])):
         lab.take_down(sys.argv[1])
 

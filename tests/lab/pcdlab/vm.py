@@ -5,17 +5,19 @@ import os
 import re
 from xml.sax.saxutils import escape
 
-from . import guest
+from . import guest as guests
+from .guest import kvm_boots_linux
 from .proc import LabError
+from .qmp import QMP
 from .wait import wait_for
 
 XML = """\
-<domain type='{type}'>
+<domain type='{type}' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{name}</name>
   <memory unit='MiB'>{memory}</memory>
   <vcpu>{vcpus}</vcpu>
   <os>
-    <type arch='x86_64' machine='pc'>hvm</type>
+    <type arch='x86_64' machine='pc'>hvm</type>{loader}
     <kernel>{kernel}</kernel>{initrd}
     <cmdline>{cmdline}</cmdline>
   </os>
@@ -28,9 +30,20 @@ XML = """\
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
     {devices}
-  </devices>
+  </devices>{commandline}
 </domain>
 """
+
+# QEMU's smallest firmware. Under kvm_pvm SeaBIOS takes 3 to 6 s to reach the kernel, this 0.2 s.
+QBOOT = "/usr/share/qemu/qboot.rom"
+
+MONITOR = """
+  <qemu:commandline>
+    <qemu:arg value='-chardev'/>
+    <qemu:arg value='socket,id=labmon,path={path},server=on,wait=off'/>
+    <qemu:arg value='-mon'/>
+    <qemu:arg value='chardev=labmon,mode=control'/>
+  </qemu:commandline>"""
 
 # The same on both hosts and on every machine; nested SVM would only be in the way.
 KVM_CPU = ("<cpu mode='custom' match='exact' check='none'><model fallback='allow'>qemu64</model>"
@@ -47,10 +60,11 @@ class VM:
     memory   MiB; by default what the guest needs
     devices  more device XML (decoys: VNC, serial over TCP …)
     tcg      this VM does not use KVM even where it works
+    monitor  gives QEMU a QMP socket of the tests' own, on both hosts; see qmp()
     """
 
     def __init__(self, lab, name="g", guest="toucher", vcpus=1, mib=64, rest=0, memory=None,
-                 devices="", tcg=False):
+                 devices="", tcg=False, monitor=False):
         self.lab = lab
         self.name = name
         self.guest = guest
@@ -59,7 +73,8 @@ class VM:
         self.rest = rest
         self.memory = memory or (256 if guest == "linux" else mib + 32)
         self.devices = devices
-        self.kvm = lab.state["kvm"] and not tcg
+        self.monitor = monitor
+        self.kvm = lab.state["kvm"] and not tcg and (guest != "linux" or kvm_boots_linux())
         if guest == "toucher" and self.memory < mib + 18:
             raise LabError(f"{name}: {mib} MiB to touch do not fit into {self.memory} MiB")
 
@@ -74,16 +89,19 @@ class VM:
 
     def xml(self):
         if self.guest == "linux":
-            kernel, initrd, _ = guest.linux()
+            kernel, initrd, _ = guests.linux()
             cmdline = "console=ttyS0 quiet panic=-1"
             initrd = f"\n    <initrd>{initrd}</initrd>"
         else:
-            kernel, initrd = guest.toucher(self.lab.dir), ""
+            kernel, initrd = guests.toucher(self.lab.dir), ""
             cmdline = f"mib={self.mib} vcpus={self.vcpus} rest={self.rest}"
+        small = self.guest == "toucher" and os.path.exists(QBOOT)
         return XML.format(
+            loader=f"\n    <loader type='rom'>{QBOOT}</loader>" if small else "",
             type="kvm" if self.kvm else "qemu", name=self.name, memory=self.memory,
             vcpus=self.vcpus, kernel=kernel, initrd=initrd, cmdline=escape(cmdline),
-            cpu=KVM_CPU if self.kvm else "", devices=self.devices)
+            cpu=KVM_CPU if self.kvm else "", devices=self.devices,
+            commandline=MONITOR.format(path=self.monitor_path) if self.monitor else "")
 
     def start(self, timeout=60):
         """Starts it on src and waits until the guest says that it is ready."""
@@ -93,7 +111,8 @@ class VM:
                 os.unlink(host.inside(self.serial_path))
         self.lab.state["vms"][self.name] = {
             "guest": self.guest, "vcpus": self.vcpus, "mib": self.mib, "rest": self.rest,
-            "memory": self.memory, "devices": self.devices, "tcg": not self.kvm}
+            "memory": self.memory, "devices": self.devices, "tcg": not self.kvm,
+            "monitor": self.monitor}
         self.lab.save()
         path = os.path.join(self.lab.dir, f"{self.name}.xml")
         with open(path, "w") as f:
@@ -103,6 +122,15 @@ class VM:
         wait_for(lambda: f"{self.guest}: ready" in self.serial("src"), timeout,
                  f"'{self.guest}: ready' on the serial port of {self.name}")
         return self
+
+    @property
+    def monitor_path(self):
+        return f"/run/{self.name}-lab.qmp"
+
+    def qmp(self, host="dst", **options):
+        """Connects to the tests' own monitor there (monitor=True): works where libvirt's commands
+        would wait 30 s, as on a destination in postcopy."""
+        return QMP(getattr(self.lab, host).inside(self.monitor_path), **options)
 
     @property
     def serial_path(self):
@@ -127,7 +155,7 @@ class VM:
         """Ends it on both hosts, whatever its state. Destroy works on a failed postcopy; if libvirt
         does not, the processes are killed by pid."""
         for host in self.lab.hosts:
-            if host.qemu_pid(self.name) is None:
+            if host.domstate(self.name) is None and host.qemu_pid(self.name) is None:
                 continue
             try:
                 host.virsh("destroy", self.name, check=False, timeout=20)
@@ -136,6 +164,8 @@ class VM:
             pid = host.qemu_pid(self.name)
             if pid is not None:
                 os.kill(pid, 9)
-            wait_for(lambda: host.qemu_pid(self.name) is None, 15, f"end of {self.name}'s QEMU")
+            # libvirt may still be busy with the migration's end when QEMU has gone
+            wait_for(lambda: host.qemu_pid(self.name) is None and host.domstate(self.name) is None,
+                     15, f"end of {self.name} on {host.name}")
         self.lab.state["vms"].pop(self.name, None)
         self.lab.save()
