@@ -160,9 +160,11 @@ proof_for (const char *uuid, const char *name)
 static gboolean
 starts_with_value (const char *text, const char *value)
 {
-  const char *rest = text + strlen (value);
+  gsize length = strlen (value);
 
-  return g_str_has_prefix (text, value) && (*rest == '\0' || (*rest == ',' && rest[1] != ','));
+  if (!g_str_has_prefix (text, value))
+    return FALSE;
+  return text[length] == '\0' || (text[length] == ',' && text[length + 1] != ',');
 }
 
 /* Arguments are separated by zero bytes: an option and its argument are neighbours. */
