@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The loop: table of migrations, reducer, effects, listeners. All on the main thread.
+ * Decides nothing: what an event means is core's business. */
+#include "engine/pcd-engine.h"
+
+#include "engine/pcd-watch.h"
+#include "libvirt/pcd-source.h"
+
+#define KEEP_RECORDS 1000
+
+typedef struct {
+  PcdEngine *engine; /* (unowned) */
+  char *uuid;
+  char *name;
+  PcdState state;
+  gint64 phase_time;
+  PcdWatch *watch;
+  PcdMeasure *measure;
+  char *last_unknown; /* told once, resynced once: an answer that is unknown again must not loop */
+} Migration;
+
+typedef struct {
+  const PcdListener *listener;
+  gpointer data;
+} Follower;
+
+struct _PcdEngine {
+  PcdConfig config;
+  PcdSource *source;
+  GPtrArray *migrations; /* (element-type Migration): in the order in which they began */
+  GArray *followers;
+  GQueue records;
+  guint64 seq;
+  gboolean connected;
+  gint64 connection_time;
+  char *connection_reason;
+  guint expiry;
+};
+
+/* ---- telling ---- */
+
+static PcdMigrationView
+view_of (const Migration *m)
+{
+  PcdMigrationView view = {
+    .uuid = m->uuid,
+    .name = m->name,
+    .state = m->state,
+    .phase_time = m->phase_time,
+  };
+
+  if (m->measure) {
+    view.measured = TRUE;
+    view.pid = m->measure->pid;
+    view.n_vcpus = m->measure->n_vcpus;
+    view.n_blocked_vcpus = m->measure->n_blocked_vcpus;
+    view.n_blocked_others = m->measure->n_blocked_others;
+    view.sockets = m->measure->sockets;
+    view.note = m->measure->note;
+  }
+  return view;
+}
+
+static void
+notify_changed (Migration *m)
+{
+  PcdMigrationView view = view_of (m);
+
+  for (guint i = 0; i < m->engine->followers->len; i++) {
+    Follower *follower = &g_array_index (m->engine->followers, Follower, i);
+
+    if (follower->listener->changed)
+      follower->listener->changed (&view, follower->data);
+  }
+}
+
+/* Keeps the record and tells it. @m may be %NULL. */
+static void
+tell (PcdEngine *engine, const Migration *m, PcdRecordKind kind, const char *from, const char *to,
+      const char *detail)
+{
+  PcdRecord *record = g_new0 (PcdRecord, 1);
+
+  record->seq = ++engine->seq;
+  record->time = g_get_real_time ();
+  record->monotonic = g_get_monotonic_time ();
+  record->kind = kind;
+  if (m) {
+    record->uuid = g_strdup (m->uuid);
+    record->domain = g_strdup (m->name);
+    record->role = m->state.role;
+  }
+  record->from = g_strdup (from);
+  record->to = g_strdup (to);
+  record->detail = g_strdup (detail);
+  g_queue_push_tail (&engine->records, record);
+  if (engine->records.length > KEEP_RECORDS)
+    pcd_record_free (g_queue_pop_head (&engine->records));
+
+  for (guint i = 0; i < engine->followers->len; i++) {
+    Follower *follower = &g_array_index (engine->followers, Follower, i);
+
+    if (follower->listener->record)
+      follower->listener->record (record, follower->data);
+  }
+}
+
+static void
+tell_changes (Migration *m, const PcdState *before)
+{
+  const PcdState *after = &m->state;
+  const char *evidence = m->measure ? m->measure->evidence : NULL;
+
+  if (after->phase != before->phase)
+    tell (m->engine, m, PCD_RECORD_PHASE, pcd_phase_to_string (before->phase),
+          pcd_phase_to_string (after->phase), NULL);
+  if (after->cause != before->cause && after->cause != PCD_CAUSE_NONE)
+    tell (m->engine, m, PCD_RECORD_CAUSE, pcd_cause_to_string (before->cause),
+          pcd_cause_to_string (after->cause), evidence);
+  if (after->flow != before->flow && after->flow != PCD_FLOW_NONE)
+    tell (m->engine, m, PCD_RECORD_FLOW, pcd_flow_to_string (before->flow),
+          pcd_flow_to_string (after->flow), evidence);
+  if (after->unattended != before->unattended)
+    tell (m->engine, m, PCD_RECORD_UNATTENDED, before->unattended ? "yes" : "no",
+          after->unattended ? "yes" : "no",
+          after->unattended ? "libvirt lost its peer; QEMU is being asked whether it goes on" : NULL);
+}
+
+/* ---- the table ---- */
+
+static void
+migration_free (Migration *m)
+{
+  g_clear_pointer (&m->watch, pcd_watch_stop);
+  g_clear_pointer (&m->measure, pcd_measure_free);
+  g_free (m->uuid);
+  g_free (m->name);
+  g_free (m->last_unknown);
+  g_free (m);
+}
+
+/* The migration that an event is about: that of the same role, or, where the role is not known, the
+ * one that has not ended; an ended one serves only if there is no other. */
+static Migration *
+find_migration (PcdEngine *engine, const PcdDomainRef *domain)
+{
+  Migration *ended = NULL;
+
+  for (guint i = engine->migrations->len; i > 0; i--) {
+    Migration *m = g_ptr_array_index (engine->migrations, i - 1);
+
+    if (!g_str_equal (m->uuid, domain->uuid) ||
+        (domain->role_known && m->state.role != domain->role))
+      continue;
+    if (!pcd_phase_has_ended (m->state.phase))
+      return m;
+    if (!ended)
+      ended = m;
+  }
+  return ended;
+}
+
+static void
+drop_migration (PcdEngine *engine, Migration *m)
+{
+  for (guint i = 0; i < engine->followers->len; i++) {
+    Follower *follower = &g_array_index (engine->followers, Follower, i);
+
+    if (follower->listener->removed)
+      follower->listener->removed (m->uuid, m->state.role, follower->data);
+  }
+  g_ptr_array_remove (engine->migrations, m);
+}
+
+static Migration *
+add_migration (PcdEngine *engine, const PcdDomainRef *domain)
+{
+  Migration *m = g_new0 (Migration, 1);
+
+  m->engine = engine;
+  m->uuid = g_strdup (domain->uuid);
+  m->name = g_strdup (domain->name);
+  m->state = pcd_state_init (domain->role, g_get_monotonic_time ());
+  g_ptr_array_add (engine->migrations, m);
+  return m;
+}
+
+static void schedule_expiry (PcdEngine *engine);
+
+static gboolean
+expire (gpointer data)
+{
+  PcdEngine *engine = data;
+  gint64 now = g_get_monotonic_time ();
+
+  engine->expiry = 0;
+  for (guint i = engine->migrations->len; i > 0; i--) {
+    Migration *m = g_ptr_array_index (engine->migrations, i - 1);
+
+    if (pcd_phase_has_ended (m->state.phase) &&
+        now - m->state.phase_since >= engine->config.keep_ended_usec)
+      drop_migration (engine, m);
+  }
+  schedule_expiry (engine);
+  return G_SOURCE_REMOVE;
+}
+
+/* One timer, for the migration that ended first; none while no ended one is listed. */
+static void
+schedule_expiry (PcdEngine *engine)
+{
+  gint64 now = g_get_monotonic_time (), first = G_MAXINT64;
+
+  g_clear_handle_id (&engine->expiry, g_source_remove);
+  for (guint i = 0; i < engine->migrations->len; i++) {
+    Migration *m = g_ptr_array_index (engine->migrations, i);
+
+    if (pcd_phase_has_ended (m->state.phase))
+      first = MIN (first, m->state.phase_since + engine->config.keep_ended_usec);
+  }
+  if (first != G_MAXINT64)
+    engine->expiry = g_timeout_add (MAX (first - now, 0) / 1000 + 1, expire, engine);
+}
+
+/* ---- feeding the reducer ---- */
+
+static void apply (Migration *m, const PcdEvent *event);
+
+static void
+take_measure (Migration *m, const PcdMeasure *measure)
+{
+  g_clear_pointer (&m->measure, pcd_measure_free);
+  m->measure = pcd_measure_copy (measure);
+}
+
+static void
+on_watch_event (const PcdEvent *event, const PcdMeasure *measure, gpointer data)
+{
+  Migration *m = data;
+
+  take_measure (m, measure);
+  apply (m, event);
+}
+
+static void
+tell_blocked (Migration *m, const PcdMeasure *measure)
+{
+  guint before = m->measure ? m->measure->n_blocked_vcpus : 0;
+  g_autofree char *from = g_strdup_printf ("%u", before);
+  g_autofree char *to = g_strdup_printf ("%u", measure->n_blocked_vcpus);
+  g_autofree char *detail = g_strdup_printf ("of %u vCPUs", measure->n_vcpus);
+
+  /* While pages flow, vCPUs wait and go on many times a second: that is no news. */
+  if (before != measure->n_blocked_vcpus &&
+      (m->state.phase == PCD_PHASE_PAUSED || m->state.flow == PCD_FLOW_STALLED))
+    tell (m->engine, m, PCD_RECORD_BLOCKED, from, to, detail);
+}
+
+static void
+on_watch_measured (const PcdMeasure *measure, gpointer data)
+{
+  Migration *m = data;
+
+  tell_blocked (m, measure);
+  take_measure (m, measure);
+  notify_changed (m);
+}
+
+static void
+on_watch_armed (const PcdMeasure *measure, gpointer data)
+{
+  Migration *m = data;
+
+  take_measure (m, measure);
+  for (guint i = 0; i < measure->sockets->len; i++) {
+    const PcdSocketView *view = g_ptr_array_index (measure->sockets, i);
+    g_autofree char *ends = g_strdup_printf ("%s -> %s", view->local, view->remote);
+
+    tell (m->engine, m, PCD_RECORD_ARMED, NULL, view->armed ? "armed" : "found", ends);
+  }
+  notify_changed (m);
+}
+
+static const PcdWatchCallbacks watch_callbacks = {
+  .event = on_watch_event,
+  .measured = on_watch_measured,
+  .armed = on_watch_armed,
+};
+
+static void
+keep_watch (Migration *m, PcdPhase before)
+{
+  gboolean wanted = pcd_phase_wants_watch (m->state.phase);
+
+  if (wanted && !m->watch)
+    m->watch = pcd_watch_start (m->uuid, m->name, m->state.role, &m->engine->config,
+                                &watch_callbacks, m);
+  else if (!wanted)
+    g_clear_pointer (&m->watch, pcd_watch_stop);
+  else if (m->state.phase != before)
+    pcd_watch_look (m->watch); /* a new phase often means a new connection */
+}
+
+static void
+carry_out (Migration *m, PcdEffects effects)
+{
+  PcdEngine *engine = m->engine;
+
+  if (effects & PCD_EFFECT_SHUTDOWN && m->watch) {
+    tell (engine, m, PCD_RECORD_SHUTDOWN, NULL, "dead", m->measure ? m->measure->evidence : NULL);
+    pcd_watch_shutdown (m->watch);
+  }
+  if (effects & PCD_EFFECT_QUERY) {
+    if (m->state.role == PCD_ROLE_SOURCE)
+      pcd_source_query (engine->source, m->uuid);
+    else if (m->watch)
+      pcd_watch_look (m->watch);
+  }
+  if (effects & PCD_EFFECT_RESYNC)
+    pcd_source_resync (engine->source, m->uuid);
+}
+
+static void
+apply (Migration *m, const PcdEvent *event)
+{
+  PcdState before = m->state;
+  PcdEffects effects = PCD_EFFECT_NONE;
+
+  m->state = pcd_machine_step (&before, event, g_get_monotonic_time (), &effects);
+  if (m->state.phase != before.phase)
+    m->phase_time = g_get_real_time ();
+  tell_changes (m, &before);
+  keep_watch (m, before.phase);
+  carry_out (m, effects);
+  if (pcd_phase_has_ended (m->state.phase) && m->state.phase != before.phase)
+    schedule_expiry (m->engine);
+  notify_changed (m);
+}
+
+/* ---- what libvirt says ---- */
+
+static gboolean
+is_unknown (const PcdEvent *event)
+{
+  return (event->kind == PCD_EVENT_QEMU_STATUS && event->status == PCD_QEMU_UNKNOWN) ||
+         (event->kind == PCD_EVENT_LIFECYCLE && event->lifecycle == PCD_LIFECYCLE_UNKNOWN) ||
+         (event->kind == PCD_EVENT_SEEN && event->seen == PCD_SEEN_UNKNOWN);
+}
+
+/* DESIGN 5.6: log, resync, do nothing else. Once per word: the resync may bring the same again. */
+static void
+on_unknown (PcdEngine *engine, const PcdDomainRef *domain, Migration *m, const char *raw)
+{
+  if (m && g_strcmp0 (m->last_unknown, raw) == 0)
+    return;
+  tell (engine, m, PCD_RECORD_UNKNOWN, NULL, NULL, raw);
+  if (!m)
+    return;
+  g_free (m->last_unknown);
+  m->last_unknown = g_strdup (raw);
+  pcd_source_resync (engine->source, domain->uuid);
+}
+
+static void
+on_source_event (const PcdDomainRef *domain, const PcdEvent *event, const char *raw, gpointer data)
+{
+  PcdEngine *engine = data;
+  Migration *m = find_migration (engine, domain);
+
+  if (is_unknown (event)) {
+    on_unknown (engine, domain, m, raw);
+    return;
+  }
+  if (pcd_machine_starts_migration (m ? &m->state : NULL, event, g_get_monotonic_time ())) {
+    /* QEMU's MIGRATION event does not say which side this is, nor even that it is a migration and
+     * not a save or a dump: ask, the answer starts the record. */
+    if (!domain->role_known) {
+      pcd_source_resync (engine->source, domain->uuid);
+      return;
+    }
+    if (m)
+      drop_migration (engine, m);
+    m = add_migration (engine, domain);
+  }
+  if (m)
+    apply (m, event);
+}
+
+static void
+on_source_connection (gboolean connected, const char *reason, gpointer data)
+{
+  PcdEngine *engine = data;
+  gboolean news = connected != engine->connected || !engine->connection_reason;
+
+  if (news)
+    engine->connection_time = g_get_real_time ();
+  engine->connected = connected;
+  g_free (engine->connection_reason);
+  engine->connection_reason = g_strdup (reason ? reason : "");
+  if (news)
+    tell (engine, NULL, PCD_RECORD_LIBVIRT, NULL, connected ? "connected" : "disconnected", reason);
+  for (guint i = 0; i < engine->followers->len; i++) {
+    Follower *follower = &g_array_index (engine->followers, Follower, i);
+
+    if (follower->listener->connection)
+      follower->listener->connection (connected, follower->data);
+  }
+}
+
+static void
+on_source_resynced (GHashTable *uuids, gpointer data)
+{
+  PcdEngine *engine = data;
+  const PcdEvent absent = { .kind = PCD_EVENT_SEEN, .seen = PCD_SEEN_ABSENT };
+
+  for (guint i = 0; i < engine->migrations->len; i++) {
+    Migration *m = g_ptr_array_index (engine->migrations, i);
+
+    if (!pcd_phase_has_ended (m->state.phase) && !g_hash_table_contains (uuids, m->uuid))
+      apply (m, &absent);
+  }
+}
+
+static const PcdSourceCallbacks source_callbacks = {
+  .event = on_source_event,
+  .connection = on_source_connection,
+  .resynced = on_source_resynced,
+};
+
+/* ---- public ---- */
+
+PcdEngine *
+pcd_engine_new (const PcdConfig *config, const char *uri)
+{
+  PcdEngine *engine = g_new0 (PcdEngine, 1);
+
+  engine->config = *config;
+  engine->migrations = g_ptr_array_new_with_free_func ((GDestroyNotify) migration_free);
+  engine->followers = g_array_new (FALSE, FALSE, sizeof (Follower));
+  g_queue_init (&engine->records);
+  engine->connection_time = g_get_real_time ();
+  engine->source = pcd_source_new (uri, &source_callbacks, engine);
+  return engine;
+}
+
+void
+pcd_engine_free (PcdEngine *engine)
+{
+  g_clear_handle_id (&engine->expiry, g_source_remove);
+  g_clear_pointer (&engine->source, pcd_source_free);
+  g_ptr_array_unref (engine->migrations);
+  g_array_unref (engine->followers);
+  g_queue_clear_full (&engine->records, (GDestroyNotify) pcd_record_free);
+  g_free (engine->connection_reason);
+  g_free (engine);
+}
+
+void
+pcd_engine_add_listener (PcdEngine *engine, const PcdListener *listener, gpointer data)
+{
+  const Follower follower = { listener, data };
+
+  g_array_append_val (engine->followers, follower);
+}
+
+void
+pcd_engine_set_config (PcdEngine *engine, const PcdConfig *config)
+{
+  engine->config = *config;
+  schedule_expiry (engine);
+  for (guint i = 0; i < engine->migrations->len; i++) {
+    Migration *m = g_ptr_array_index (engine->migrations, i);
+
+    g_clear_pointer (&m->watch, pcd_watch_stop);
+    keep_watch (m, m->state.phase);
+  }
+}
+
+gboolean
+pcd_engine_is_connected (PcdEngine *engine, gint64 *ret_since, const char **ret_reason)
+{
+  if (ret_since)
+    *ret_since = engine->connection_time;
+  if (ret_reason)
+    *ret_reason = engine->connection_reason ? engine->connection_reason : "not tried yet";
+  return engine->connected;
+}
+
+void
+pcd_engine_foreach (PcdEngine *engine, void (*func) (const PcdMigrationView *, gpointer),
+                    gpointer data)
+{
+  for (guint i = 0; i < engine->migrations->len; i++) {
+    PcdMigrationView view = view_of (g_ptr_array_index (engine->migrations, i));
+
+    func (&view, data);
+  }
+}
+
+GPtrArray *
+pcd_engine_get_records (PcdEngine *engine, guint64 after)
+{
+  GPtrArray *found = g_ptr_array_new ();
+
+  for (GList *l = engine->records.head; l; l = l->next)
+    if (((PcdRecord *) l->data)->seq > after)
+      g_ptr_array_add (found, l->data);
+  return found;
+}
