@@ -6,6 +6,10 @@
 /* How long an ended migration shadows late news about itself. */
 #define ECHO_USEC (10 * G_USEC_PER_SEC)
 
+/* A connection that moves this long after libvirt's report of failure belies it. Samples taken
+ * before the report, but delivered after it, must not. */
+#define BELIE_USEC (G_USEC_PER_SEC / 2)
+
 /* QEMU's status -> phase, per phase. 0 (PCD_PHASE_NONE) keeps the phase: a status that cannot
  * follow is an echo of something older, and a later phase must not be undone by it. */
 /* clang-format off */
@@ -105,6 +109,7 @@ enter (PcdState *state, PcdPhase phase, gint64 now)
   state->phase = phase;
   state->phase_since = now;
   state->unattended = FALSE;
+  state->doubted_since = 0;
   state->cause = phase == PCD_PHASE_PAUSED ? cause_of_pause (state) : PCD_CAUSE_NONE;
   set_flow (state, PCD_FLOW_NONE, now);
 }
@@ -139,8 +144,17 @@ doubt (PcdState *state, gint64 now)
   /* In postcopy-device there is no guest to be unattended, and QEMU tells how it ends. */
   if (state->phase != PCD_PHASE_DEVICE)
     enter (state, PCD_PHASE_POSTCOPY, now);
-  state->unattended = TRUE;
+  if (!state->unattended)
+    state->doubted_since = now;
   return PCD_EFFECT_QUERY;
+}
+
+/* QEMU goes on in spite of libvirt's report. */
+static void
+belie (PcdState *state)
+{
+  state->unattended = TRUE;
+  state->doubted_since = 0;
 }
 
 static PcdEffects
@@ -156,6 +170,8 @@ on_status (PcdState *state, PcdQemuStatus status, gint64 now)
   state->qemu = status;
   if (next != PCD_PHASE_NONE)
     enter (state, next, now);
+  if (state->doubted_since && status == PCD_QEMU_POSTCOPY_ACTIVE)
+    belie (state);
   return PCD_EFFECT_NONE;
 }
 
@@ -173,6 +189,7 @@ postcopy_runs (PcdState *state, gint64 now)
     break;
   case PCD_PHASE_POSTCOPY:
     state->unattended = FALSE; /* libvirt took it up again */
+    state->doubted_since = 0;
     break;
   default:
     break;
@@ -269,6 +286,9 @@ on_net (PcdState *state, PcdFlow flow, gboolean dead, gint64 now)
   if (state->phase != PCD_PHASE_POSTCOPY)
     return PCD_EFFECT_NONE;
   set_flow (state, flow, now);
+  /* The destination cannot be asked: there only the connection tells. */
+  if (state->doubted_since && flow != PCD_FLOW_STALLED && now - state->doubted_since > BELIE_USEC)
+    belie (state);
   /* Once per connection. Not while recovering: QEMU 7.2 does not survive it (FACTS 4), and the
    * kernel's own time-out is there. */
   if (!dead || state->dead)

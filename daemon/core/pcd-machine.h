@@ -14,6 +14,7 @@ G_BEGIN_DECLS
  * @flow: meaningful in %PCD_PHASE_POSTCOPY, else %PCD_FLOW_NONE
  * @cause: meaningful in %PCD_PHASE_PAUSED, else %PCD_CAUSE_NONE
  * @unattended: libvirt reports failure while QEMU goes on migrating: wait, do not act
+ * @doubted_since: libvirt reported failure then, and QEMU's word on it is not in yet; 0 if none
  * @qemu: QEMU's last word in this migration, %PCD_QEMU_UNKNOWN before the first
  * @closed: why the current connection closed, %PCD_CAUSE_NONE while it has not
  * @dead: we judged the current connection dead and asked for its shutdown
@@ -26,6 +27,7 @@ typedef struct {
   PcdFlow flow;
   PcdCause cause;
   gboolean unattended;
+  gint64 doubted_since;
   PcdQemuStatus qemu;
   PcdCause closed;
   gboolean dead;

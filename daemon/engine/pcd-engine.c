@@ -16,6 +16,7 @@ typedef struct {
   gint64 phase_time;
   PcdWatch *watch;
   PcdMeasure *measure;
+  char *evidence;     /* the last thing that was noteworthy about the connection */
   char *last_unknown; /* told once, resynced once: an answer that is unknown again must not loop */
 } Migration;
 
@@ -76,7 +77,11 @@ notify_changed (Migration *m)
 
 /* Keeps the record and tells it. @m may be %NULL. */
 static void
-tell (PcdEngine *engine, const Migration *m, PcdRecordKind kind, const char *from, const char *to,
+tell (PcdEngine *engine,
+      const Migration *m,
+      PcdRecordKind kind,
+      const char *from,
+      const char *to,
       const char *detail)
 {
   PcdRecord *record = g_new0 (PcdRecord, 1);
@@ -109,7 +114,7 @@ static void
 tell_changes (Migration *m, const PcdState *before)
 {
   const PcdState *after = &m->state;
-  const char *evidence = m->measure ? m->measure->evidence : NULL;
+  const char *evidence = m->evidence;
 
   if (after->phase != before->phase)
     tell (m->engine, m, PCD_RECORD_PHASE, pcd_phase_to_string (before->phase),
@@ -123,7 +128,7 @@ tell_changes (Migration *m, const PcdState *before)
   if (after->unattended != before->unattended)
     tell (m->engine, m, PCD_RECORD_UNATTENDED, before->unattended ? "yes" : "no",
           after->unattended ? "yes" : "no",
-          after->unattended ? "libvirt lost its peer; QEMU is being asked whether it goes on" : NULL);
+          after->unattended ? "libvirt lost its peer and reports failure; QEMU goes on" : NULL);
 }
 
 /* ---- the table ---- */
@@ -135,6 +140,7 @@ migration_free (Migration *m)
   g_clear_pointer (&m->measure, pcd_measure_free);
   g_free (m->uuid);
   g_free (m->name);
+  g_free (m->evidence);
   g_free (m->last_unknown);
   g_free (m);
 }
@@ -231,6 +237,10 @@ take_measure (Migration *m, const PcdMeasure *measure)
 {
   g_clear_pointer (&m->measure, pcd_measure_free);
   m->measure = pcd_measure_copy (measure);
+  if (measure->evidence) {
+    g_free (m->evidence);
+    m->evidence = g_strdup (measure->evidence);
+  }
 }
 
 static void
@@ -293,8 +303,8 @@ keep_watch (Migration *m, PcdPhase before)
   gboolean wanted = pcd_phase_wants_watch (m->state.phase);
 
   if (wanted && !m->watch)
-    m->watch = pcd_watch_start (m->uuid, m->name, m->state.role, &m->engine->config,
-                                &watch_callbacks, m);
+    m->watch =
+        pcd_watch_start (m->uuid, m->name, m->state.role, &m->engine->config, &watch_callbacks, m);
   else if (!wanted)
     g_clear_pointer (&m->watch, pcd_watch_stop);
   else if (m->state.phase != before)
@@ -307,7 +317,7 @@ carry_out (Migration *m, PcdEffects effects)
   PcdEngine *engine = m->engine;
 
   if (effects & PCD_EFFECT_SHUTDOWN && m->watch) {
-    tell (engine, m, PCD_RECORD_SHUTDOWN, NULL, "dead", m->measure ? m->measure->evidence : NULL);
+    tell (engine, m, PCD_RECORD_SHUTDOWN, NULL, "dead", m->evidence);
     pcd_watch_shutdown (m->watch);
   }
   if (effects & PCD_EFFECT_QUERY) {
@@ -435,7 +445,7 @@ pcd_engine_new (const PcdConfig *config, const char *uri)
   PcdEngine *engine = g_new0 (PcdEngine, 1);
 
   engine->config = *config;
-  engine->migrations = g_ptr_array_new_with_free_func ((GDestroyNotify) migration_free);
+  engine->migrations = g_ptr_array_new_with_free_func ((GDestroyNotify)migration_free);
   engine->followers = g_array_new (FALSE, FALSE, sizeof (Follower));
   g_queue_init (&engine->records);
   engine->connection_time = g_get_real_time ();
@@ -450,7 +460,7 @@ pcd_engine_free (PcdEngine *engine)
   g_clear_pointer (&engine->source, pcd_source_free);
   g_ptr_array_unref (engine->migrations);
   g_array_unref (engine->followers);
-  g_queue_clear_full (&engine->records, (GDestroyNotify) pcd_record_free);
+  g_queue_clear_full (&engine->records, (GDestroyNotify)pcd_record_free);
   g_free (engine->connection_reason);
   g_free (engine);
 }
@@ -487,7 +497,8 @@ pcd_engine_is_connected (PcdEngine *engine, gint64 *ret_since, const char **ret_
 }
 
 void
-pcd_engine_foreach (PcdEngine *engine, void (*func) (const PcdMigrationView *, gpointer),
+pcd_engine_foreach (PcdEngine *engine,
+                    void (*func) (const PcdMigrationView *, gpointer),
                     gpointer data)
 {
   for (guint i = 0; i < engine->migrations->len; i++) {
@@ -503,7 +514,7 @@ pcd_engine_get_records (PcdEngine *engine, guint64 after)
   GPtrArray *found = g_ptr_array_new ();
 
   for (GList *l = engine->records.head; l; l = l->next)
-    if (((PcdRecord *) l->data)->seq > after)
+    if (((PcdRecord *)l->data)->seq > after)
       g_ptr_array_add (found, l->data);
   return found;
 }

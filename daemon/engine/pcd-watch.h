@@ -60,15 +60,19 @@ typedef struct {
  *
  * Returns: (transfer full): to be given to pcd_watch_stop ()
  */
-PcdWatch *pcd_watch_start (const char *uuid, const char *name, PcdRole role,
-                           const PcdConfig *config, const PcdWatchCallbacks *callbacks,
+PcdWatch *pcd_watch_start (const char *uuid,
+                           const char *name,
+                           PcdRole role,
+                           const PcdConfig *config,
+                           const PcdWatchCallbacks *callbacks,
                            gpointer data);
 
 /**
  * pcd_watch_stop:
  * @watch: (transfer full):
  *
- * Does not wait: the thread ends by itself, puts QEMU's socket options back and closes what it holds.
+ * Does not wait: the thread ends by itself and closes what it holds. The sockets stay armed: their
+ * kernel time-outs are meant to outlive us.
  */
 void pcd_watch_stop (PcdWatch *watch);
 

@@ -127,6 +127,8 @@ describe_cell (GString *text, const PcdState *before, const PcdEvent *event)
     g_string_append (text, " unattended");
   if (after.flow != before->flow && after.flow != PCD_FLOW_NONE)
     g_string_append_printf (text, " %s", pcd_flow_to_string (after.flow));
+  if (after.doubted_since && !before->doubted_since)
+    g_string_append (text, " doubt");
   if (effects & PCD_EFFECT_QUERY)
     g_string_append (text, " ⇒query");
   if (effects & PCD_EFFECT_RESYNC)
@@ -254,14 +256,26 @@ static void
 test_false_alarm_is_unattended (void)
 {
   PLAY (PCD_ROLE_SOURCE, { status (PCD_QEMU_POSTCOPY_ACTIVE), PCD_PHASE_POSTCOPY, 0, 0 },
-        { lifecycle (PCD_LIFECYCLE_POSTCOPY_FAILED), PCD_PHASE_POSTCOPY, 0, TRUE },
+        { lifecycle (PCD_LIFECYCLE_POSTCOPY_FAILED), PCD_PHASE_POSTCOPY, 0, 0 },
         { status (PCD_QEMU_POSTCOPY_ACTIVE), PCD_PHASE_POSTCOPY, 0, TRUE },
         { net (PCD_FLOW_FLOWING, FALSE), PCD_PHASE_POSTCOPY, 0, TRUE },
         { status (PCD_QEMU_COMPLETED), PCD_PHASE_COMPLETED, 0, 0 });
   PLAY (PCD_ROLE_DESTINATION, { lifecycle (PCD_LIFECYCLE_INCOMING), PCD_PHASE_PRECOPY, 0, 0 },
         { status (PCD_QEMU_POSTCOPY_ACTIVE), PCD_PHASE_POSTCOPY, 0, 0 },
-        { seen (PCD_SEEN_POSTCOPY_FAILED), PCD_PHASE_POSTCOPY, 0, TRUE },
+        { seen (PCD_SEEN_POSTCOPY_FAILED), PCD_PHASE_POSTCOPY, 0, 0 },
+        { net (PCD_FLOW_STALLED, FALSE), PCD_PHASE_POSTCOPY, 0, 0 },
+        { net (PCD_FLOW_SLOW, FALSE), PCD_PHASE_POSTCOPY, 0, TRUE },
         { status (PCD_QEMU_POSTCOPY_PAUSED), PCD_PHASE_PAUSED, PCD_CAUSE_UNKNOWN, 0 });
+}
+
+/* libvirt's event of a real pause may come before QEMU's: that is no false alarm. */
+static void
+test_failure_told_before_the_pause (void)
+{
+  PLAY (PCD_ROLE_SOURCE, { status (PCD_QEMU_POSTCOPY_ACTIVE), PCD_PHASE_POSTCOPY, 0, 0 },
+        { lifecycle (PCD_LIFECYCLE_POSTCOPY_FAILED), PCD_PHASE_POSTCOPY, 0, 0 },
+        { closed (PCD_CAUSE_OPERATOR), PCD_PHASE_POSTCOPY, 0, 0 },
+        { status (PCD_QEMU_POSTCOPY_PAUSED), PCD_PHASE_PAUSED, PCD_CAUSE_OPERATOR, 0 });
 }
 
 static void
@@ -271,7 +285,7 @@ test_start_in_mid_pause (void)
         { status (PCD_QEMU_POSTCOPY_PAUSED), PCD_PHASE_PAUSED, PCD_CAUSE_UNKNOWN, 0 },
         { seen (PCD_SEEN_POSTCOPY_FAILED), PCD_PHASE_PAUSED, PCD_CAUSE_UNKNOWN, 0 });
   /* the destination cannot be asked: the lack of a connection tells */
-  PLAY (PCD_ROLE_DESTINATION, { seen (PCD_SEEN_POSTCOPY_FAILED), PCD_PHASE_POSTCOPY, 0, TRUE },
+  PLAY (PCD_ROLE_DESTINATION, { seen (PCD_SEEN_POSTCOPY_FAILED), PCD_PHASE_POSTCOPY, 0, 0 },
         { plain (PCD_EVENT_NO_SOCKET), PCD_PHASE_PAUSED, PCD_CAUSE_UNKNOWN, 0 },
         { plain (PCD_EVENT_SOCKET_FOUND), PCD_PHASE_POSTCOPY, 0, 0 },
         { plain (PCD_EVENT_NO_SOCKET), PCD_PHASE_PAUSED, PCD_CAUSE_UNKNOWN, 0 },
@@ -384,6 +398,7 @@ main (int argc, char **argv)
   g_test_add_func ("/machine/link-down-and-recovery", test_link_down_and_recovery);
   g_test_add_func ("/machine/late-cause", test_cause_may_come_after_the_pause);
   g_test_add_func ("/machine/false-alarm", test_false_alarm_is_unattended);
+  g_test_add_func ("/machine/failure-told-before-the-pause", test_failure_told_before_the_pause);
   g_test_add_func ("/machine/start-in-mid-pause", test_start_in_mid_pause);
   g_test_add_func ("/machine/source-killed", test_source_killed);
   g_test_add_func ("/machine/begin-and-echo", test_records_begin_and_do_not_echo);

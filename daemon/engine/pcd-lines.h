@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The migration connections of one QEMU, from found to closed: which there are, how they do.
+ * Belongs to one watch thread; must not know phases, nor talk to the main thread. */
+#pragma once
+
+#include "core/pcd-event.h"
+#include "engine/pcd-config.h"
+#include "engine/pcd-watch.h"
+#include "host/pcd-sockets.h"
+
+#include <poll.h>
+
+G_BEGIN_DECLS
+
+typedef struct _PcdLines PcdLines;
+
+/**
+ * pcd_lines_new:
+ * @process: (transfer none): must outlive the lines
+ * @config: (transfer none): copied
+ */
+PcdLines *pcd_lines_new (PcdSockets *process, PcdRole role, const PcdConfig *config);
+
+/**
+ * pcd_lines_free:
+ *
+ * Closes the duplicates. What is armed stays armed.
+ */
+void pcd_lines_free (PcdLines *lines);
+
+/**
+ * pcd_lines_scan:
+ * @eliminate: see pcd_sockets_scan ()
+ * @ret_note: (out) (transfer full) (nullable): why nothing was found, or could not be armed
+ *
+ * Looks for connections and arms new ones.
+ *
+ * Returns: how many new ones there are
+ */
+guint pcd_lines_scan (PcdLines *lines, gboolean eliminate, char **ret_note);
+
+/* How many connections are open. */
+guint pcd_lines_count (const PcdLines *lines);
+
+/**
+ * pcd_lines_add_polls:
+ * @polls: (element-type struct pollfd): gets an entry per connection that wakes at its end
+ */
+void pcd_lines_add_polls (const PcdLines *lines, GArray *polls);
+
+/**
+ * pcd_lines_sample:
+ * @measure: gets a view per connection, and the evidence
+ * @ret_flow: (out): of the worst of them
+ * @ret_dead: (out): whether the network between the two hosts is dead
+ * @ret_closed: (out): why connections ended since the last call, %PCD_CAUSE_NONE if none did
+ *
+ * Samples and judges all connections, probes where the judge wants to know more, drops those that
+ * ended or that QEMU let go of.
+ *
+ * Returns: %TRUE if a connection was judged
+ */
+gboolean pcd_lines_sample (PcdLines *lines,
+                           PcdMeasure *measure,
+                           PcdFlow *ret_flow,
+                           gboolean *ret_dead,
+                           PcdCause *ret_closed);
+
+/**
+ * pcd_lines_shutdown:
+ *
+ * Shuts all connections down, both ways. Their end comes with the next sample, cause network.
+ */
+void pcd_lines_shutdown (PcdLines *lines);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdLines, pcd_lines_free)
+
+G_END_DECLS

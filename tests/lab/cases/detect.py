@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What postcopyd must see on each side, on real VMs and a really broken network: the table of the
+README, row by row. Bounds are in seconds from the moment of the cut."""
+
+import json
+import signal
+import sys
+import time
+
+from pcdlab.case import case
+from pcdlab.follower import Follower
+from pcdlab.wait import wait_for
+
+TIMEOUT = 2.0  # postcopyd.conf's default network-timeout
+
+
+class Watched:
+    """A migration in postcopy with a postcopyd on each side, and what they tell."""
+
+    def __init__(self, lab, p2p=True, mib=200, start=True, vcpus=1, **options):
+        self.lab = lab
+        self.vm = lab.vm(mib=mib, vcpus=vcpus)
+        self.followers = {}
+        if start:
+            self.start()
+        self.migration = lab.migrate(self.vm, p2p=p2p, **{"postcopy_bandwidth": 1, **options})
+        self.migration.to_postcopy(1)
+        if start:
+            self.wait_armed()
+
+    def start(self, *hosts):
+        for host in hosts or self.lab.hosts:
+            host.start_postcopyd()
+            wait_for(lambda: host.ctl("list"), 10, f"postcopyd on {host.name}")
+            self.followers[host.name] = Follower(host)
+
+    def wait_armed(self):
+        for host in self.lab.hosts:
+            self.followers[host.name].wait("armed", "armed", time.monotonic() - 60, 62)
+
+    def paused(self, side, since, within, cause):
+        """The phase, and the cause, which may be told a moment after it."""
+        follower = self.followers[side]
+        record = follower.wait("phase", "paused", since, within)
+        took = record["t"] - since
+        told = wait_for(lambda: follower.find("cause", None, since), 2, f"cause on {side}")
+        print(f"# {side}: paused after {took:.2f} s, cause {told['to']}: {told.get('detail', '')}")
+        assert took <= within, f"{side}: paused only after {took:.2f} s; {follower.story(since)}"
+        assert self.status(side)["cause"] == cause, f"{side}: {self.status(side)}"
+
+    def both_paused(self, since, within, cause):
+        for side in ("src", "dst"):
+            self.paused(side, since, within, cause)
+
+    def status(self, side):
+        done = getattr(self.lab, side).ctl("status", self.vm.name, "--json")
+        assert done.rc == 0, f"status on {side}: {done}"
+        return json.loads(done.out)["migrations"][0]
+
+    def told(self, side, since, kind="phase"):
+        return [r["to"] for r in self.followers[side].records
+                if r["t"] >= since and r["kind"] == kind]
+
+    def never_left_postcopy(self, since):
+        for side in ("src", "dst"):
+            status = self.status(side)
+            assert self.told(side, since) == [], f"{side}: {self.followers[side].story(since)}"
+            assert status["phase"] == "postcopy", f"{side}: {status}"
+            assert self.told(side, since, "shutdown") == [], self.followers[side].story(since)
+
+    def finish(self, since=None):
+        """Lets it run to its end, and nobody may have got in its way."""
+        self.lab.src.virsh("migrate-setspeed", self.vm.name, "1000", "--postcopy", check=False)
+        self.migration.wait_completed(60)
+        for side in ("src", "dst"):
+            self.followers[side].wait("phase", "completed", time.monotonic() - 70, 75)
+
+
+def network_case(kind, within=TIMEOUT + 1, cause="network", **options):
+    def run(lab):
+        watched = Watched(lab)
+        cut = lab.cut(kind, **options)
+        watched.both_paused(cut.t, within, cause)
+    return run
+
+
+@case("see-link-down")
+def link_down(lab):
+    """Link down: paused, cause network, on both sides within network-timeout + 1 s."""
+    network_case("link-down")(lab)
+
+
+@case("see-drop-both-ways")
+def drop_both(lab):
+    """Packets silently dropped both ways: the same."""
+    network_case("drop")(lab)
+
+
+@case("see-stream-only")
+def stream_only(lab):
+    """Only the migration stream is dropped, libvirt's connection lives: the same."""
+    network_case("stream-only")(lab)
+
+
+def one_way(lab, kind):
+    watched = Watched(lab)
+    cut = lab.cut(kind)
+    for side in ("src", "dst"):
+        record = watched.followers[side].wait("phase", "paused", cut.t, 3 * TIMEOUT)
+        print(f"# {side}: paused after {record['t'] - cut.t:.2f} s, cause "
+              f"{watched.status(side)['cause']}")
+        assert record["t"] - cut.t <= 3 * TIMEOUT
+
+
+@case("see-drop-to-dst")
+def drop_to_dst(lab):
+    """What the source sends is dropped: paused on both sides within 3 x network-timeout."""
+    one_way(lab, "drop-to-dst")
+
+
+@case("see-drop-to-src")
+def drop_to_src(lab):
+    """What the destination sends is dropped: the same."""
+    one_way(lab, "drop-to-src")
+
+
+@case("see-reset")
+def reset(lab):
+    """The connection is reset by a box between: paused on both sides within 1 s."""
+    watched = Watched(lab)
+    cut = lab.cut("reset-box")
+    for side in ("src", "dst"):
+        watched.paused(side, cut.t, 1.0, "peer-closed")
+
+
+@case("see-abort")
+def abort(lab):
+    """virsh domjobabort --postcopy: cause operator on the source, peer-closed on the destination."""
+    watched = Watched(lab)
+    began = time.monotonic()
+    lab.src.virsh("domjobabort", watched.vm.name, "--postcopy")
+    watched.paused("src", began, 1.0, "operator")
+    watched.paused("dst", began, 1.0, "peer-closed")
+
+
+@case("see-rate-limit", timeout=180)
+def rate_limit(lab):
+    """64 KiB/s for 60 s: never leaves postcopy, slow at most."""
+    watched = Watched(lab)
+    cut = lab.cut("rate", kib_per_s=64)
+    time.sleep(60)
+    watched.never_left_postcopy(cut.t)
+    for side in ("src", "dst"):
+        flows = watched.told(side, cut.t, "flow")
+        print(f"# {side}: flow {flows}")
+        assert "stalled" not in flows, watched.followers[side].story(cut.t)
+    cut.heal()
+    watched.finish()
+
+
+@case("see-starved", timeout=120)
+def starved(lab):
+    """The destination's receiving thread stands still for 8 s: nothing is paused by us."""
+    watched = Watched(lab, postcopy_bandwidth=100, mib=400)
+    cut = lab.cut("starve", domain=watched.vm.name)
+    time.sleep(8)
+    watched.never_left_postcopy(cut.t)
+    cut.heal()
+    watched.finish()
+
+
+@case("see-starved-20s", timeout=150)
+def starved_long(lab):
+    """The same for 20 s, longer than the kernel's own time-out that backs us up."""
+    watched = Watched(lab, postcopy_bandwidth=100, mib=400)
+    cut = lab.cut("starve", domain=watched.vm.name)
+    time.sleep(20)
+    watched.never_left_postcopy(cut.t)
+    cut.heal()
+    watched.finish()
+
+
+@case("see-unattended", timeout=180)
+def unattended(lab):
+    """libvirt's connection is cut, the stream lives: unattended, then completed, never paused."""
+    watched = Watched(lab)
+    cut = lab.cut("libvirt-only")
+    watched.followers["src"].wait("unattended", "yes", cut.t, 45)
+    watched.never_left_postcopy(cut.t)
+    # The destination's libvirtd still waits in Finish and reports no failure: there it is attended.
+    print(f"# dst: unattended {watched.status('dst')['unattended']}")
+    cut.heal()
+    watched.finish()
+    for side in ("src", "dst"):
+        assert "paused" not in watched.told(side, cut.t), watched.followers[side].story(cut.t)
+
+
+@case("see-source-killed")
+def source_killed(lab):
+    """The source's QEMU is killed: gone there, paused with cause peer-closed on the destination."""
+    watched = Watched(lab)
+    cut = lab.cut("kill-qemu", side="src", domain=watched.vm.name)
+    gone = watched.followers["src"].wait("phase", "gone", cut.t, 1.0)
+    print(f"# src: gone after {gone['t'] - cut.t:.2f} s")
+    watched.paused("dst", cut.t, 1.0, "peer-closed")
+
+
+@case("see-virsh-managed")
+def virsh_managed(lab):
+    """A migration that virsh manages, not p2p: link down is seen as for p2p."""
+    watched = Watched(lab, p2p=False)
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+
+
+def right_phase(watched, side, phase, since, within):
+    """`status` says so by then; returns when it did (as polled)."""
+    def says():
+        done = getattr(watched.lab, side).ctl("status", watched.vm.name, "--json")
+        if done.rc:
+            return None
+        status = json.loads(done.out)
+        stale = not status["connected"]
+        return status["migrations"][0]["phase"] == phase and not stale and time.monotonic()
+    when = wait_for(says, max(0, since + within - time.monotonic()) + 2, f"{phase} on {side}", 0.02)
+    print(f"# {side}: {phase} after {when - since:.2f} s")
+    assert when - since <= within, f"{side}: {phase} only after {when - since:.2f} s"
+
+
+@case("see-started-in-postcopy")
+def started_in_postcopy(lab):
+    """postcopyd started in mid-postcopy: right phase within 1 s, and armed: a cut is seen."""
+    watched = Watched(lab, start=False)
+    for host in lab.hosts:
+        host.start_postcopyd()
+        right_phase(watched, host.name, "postcopy", time.monotonic(), 1.0)
+        watched.followers[host.name] = Follower(host)
+    watched.wait_armed()
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+
+
+@case("see-started-in-pause")
+def started_in_pause(lab):
+    """postcopyd started in mid-pause: right phase within 1 s; after a recovery, armed again."""
+    watched = Watched(lab, start=False)
+    lab.src.virsh("domjobabort", watched.vm.name, "--postcopy")
+    watched.migration.wait_paused(5)
+    for host in lab.hosts:
+        host.start_postcopyd()
+        right_phase(watched, host.name, "paused", time.monotonic(), 1.0)
+        watched.followers[host.name] = Follower(host)
+    began = time.monotonic()
+    watched.migration.resume()
+    for side in ("src", "dst"):
+        watched.followers[side].wait("phase", "postcopy", began, 10)
+        watched.followers[side].wait("armed", "armed", began, 10)
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+
+
+def restarted(lab, side, paused):
+    """libvirtd restarted; the right phase within 2 s of its return, and what happens next is seen."""
+    watched = Watched(lab)
+    if paused:
+        cut = lab.cut("drop")
+        watched.both_paused(cut.t, TIMEOUT + 1, "network")
+        cut.heal()
+    host = getattr(lab, side)
+    host.stop_libvirtd(signal.SIGKILL)
+    watched.followers[side].wait("libvirt", "disconnected", time.monotonic() - 5, 10)
+    host.start_libvirtd()
+    right_phase(watched, side, "paused" if paused else "postcopy", time.monotonic(), 2.0)
+    if not paused:
+        time.sleep(1)
+        cut = lab.cut("link-down")
+        watched.both_paused(cut.t, TIMEOUT + 1, "network")
+
+
+@case("see-libvirtd-restart-src-postcopy")
+def restart_src_postcopy(lab):
+    """The source's libvirtd is killed and restarted in mid-postcopy."""
+    restarted(lab, "src", False)
+
+
+@case("see-libvirtd-restart-dst-postcopy")
+def restart_dst_postcopy(lab):
+    """The destination's libvirtd is killed and restarted in mid-postcopy."""
+    restarted(lab, "dst", False)
+
+
+@case("see-libvirtd-restart-src-pause")
+def restart_src_pause(lab):
+    """The source's libvirtd is killed and restarted in mid-pause."""
+    restarted(lab, "src", True)
+
+
+@case("see-libvirtd-restart-dst-pause")
+def restart_dst_pause(lab):
+    """The destination's libvirtd is killed and restarted in mid-pause."""
+    restarted(lab, "dst", True)
+
+
+@case("see-recovery", timeout=120)
+def recovery(lab):
+    """Cut, healed and recovered by hand: recovering, postcopy, armed anew, completed; twice cut."""
+    watched = Watched(lab, vcpus=4)
+    for _ in range(2):
+        cut = lab.cut("link-down")
+        watched.both_paused(cut.t, TIMEOUT + 1, "network")
+        cut.heal()
+        began = time.monotonic()
+        watched.migration.resume()
+        for side in ("src", "dst"):
+            watched.followers[side].wait("phase", "recovering", began, 10)
+            watched.followers[side].wait("phase", "postcopy", began, 10)
+            watched.followers[side].wait("armed", "armed", began, 10)
+    watched.finish()
+
+
+@case("see-plain-completion", timeout=120)
+def plain(lab):
+    """An undisturbed migration: precopy, postcopy, completed, and nothing else is told."""
+    watched = Watched(lab, mib=64)
+    watched.finish()
+    assert watched.told("src", 0) == ["precopy", "postcopy", "completed"], watched.told("src", 0)
+    assert watched.told("dst", 0) == ["precopy", "postcopy", "completed"], watched.told("dst", 0)
+    for side in ("src", "dst"):
+        assert watched.told(side, 0, "shutdown") == [], watched.followers[side].story()
+
+
+if __name__ == "__main__":
+    sys.exit("run me with tests/lab/run 'see-*'")
