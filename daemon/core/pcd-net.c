@@ -32,8 +32,10 @@
  * moving while one hole waits for its retransmission; a closed window is not a black hole. */
 
 enum {
-  PROBE_SPACING = 550 * 1000,
+  PROBE_SPACING = 520 * 1000,
   PROBE_MIN_SILENCE = 300 * 1000,
+  SAMPLE_SPACING = 200 * 1000,
+  SLOW_ROUND_TRIP = 1000 * 1000,
   HEARD_JITTER = 20 * 1000, /* jiffies are 10 ms at HZ=100 */
   LOSS_WINDOW = 3 * G_USEC_PER_SEC,
   LOSS_MEMORY = 60 * G_USEC_PER_SEC,
@@ -66,14 +68,16 @@ silence_limit (const PcdNetHistory *h, const PcdNetSample *s, const PcdNetConfig
   return MIN (limit, PATIENCE_MAX * config->network_timeout);
 }
 
-/* Data waits, none is in flight, and the window is what holds it back; or what is in flight hit a
- * window that the peer has closed since ("receiver dastardly shrinks window", tcp_timer.c). */
+/* Data waits, none is in flight, and the window has no room for a segment; or what is in flight hit
+ * a window that the peer has closed since ("receiver dastardly shrinks window", tcp_timer.c). With
+ * room in the window it is the local link that takes nothing, and the kernel probes just the same.
+ */
 static gboolean
 is_starved (const PcdNetSample *s)
 {
   if (s->unacked > 0)
     return s->snd_wnd == 0;
-  return s->notsent > 0 && (s->snd_wnd == 0 || s->backoff > 0 || s->probes > 0);
+  return s->notsent > 0 && s->snd_wnd < s->snd_mss;
 }
 
 static void
@@ -149,9 +153,7 @@ remember (PcdNetHistory *h, const PcdNetSample *s, const PcdNetConfig *config)
     note_loss (h, s);
   note_progress (h, s);
   h->sample = *s;
-  if (count_tries (h, s) == 0)
-    h->asked_at = 0;
-  else if (h->asked_at == 0)
+  if (count_tries (h, s) > 0 && h->asked_at == 0)
     h->asked_at = s->now;
 }
 
@@ -225,12 +227,27 @@ judge_speed (PcdNetHistory *h, const PcdNetSample *s, PcdNetVerdict *v)
   else if (s->now < h->lossy_until)
     g_snprintf (v->reason, sizeof v->reason, "packets are lost on the way: %u of %u sent again",
                 s->total_retrans, s->segs_out);
-  else if (narrow)
+  else if (narrow || s->rtt >= SLOW_ROUND_TRIP)
     g_snprintf (v->reason, sizeof v->reason, "narrow link: round trip %.1f s, %u bytes wait",
                 s->rtt / 1e6, s->notsent);
   else
     return;
   v->flow = PCD_FLOW_SLOW;
+}
+
+/* The moments that matter between two regular samples: a probe due, the limit reached. */
+static gint64
+next_sample (const PcdNetHistory *h, const PcdNetSample *s, const PcdNetConfig *config)
+{
+  gint64 next = s->now + SAMPLE_SPACING;
+  gint64 probe = MAX (h->heard_at + PROBE_MIN_SILENCE, h->probe_at + PROBE_SPACING);
+  gint64 limit = h->heard_at + silence_limit (h, s, config);
+
+  if (config->can_probe && probe > s->now)
+    next = MIN (next, probe);
+  if (limit > s->now)
+    next = MIN (next, limit);
+  return MAX (next, s->now + SAMPLE_SPACING / 10);
 }
 
 void
@@ -256,13 +273,13 @@ pcd_net_judge (const PcdNetHistory *before,
   /* Kernel user time-outs count zero-window probing, and a hole behind a deep queue: where the peer
    * is heard, only the judge can tell. */
   v.lift_backstop = v.flow == PCD_FLOW_SLOW;
-  v.probe = config->can_probe && !v.dead &&
-            v.silent >= MAX (config->network_timeout / 4, PROBE_MIN_SILENCE) &&
+  v.probe = config->can_probe && !v.dead && v.silent >= PROBE_MIN_SILENCE &&
             sample->now - h.probe_at >= PROBE_SPACING;
   if (v.probe) {
     h.probe_at = sample->now;
     h.probes++;
   }
+  v.next = next_sample (&h, sample, config);
   *ret_after = h;
   *ret_verdict = v;
 }

@@ -121,6 +121,7 @@ typedef struct {
  * @closed: the connection has left the established state: ask pcd_net_cause()
  * @probe: send one probe now (pcd_socket_probe())
  * @lift_backstop: the kernel's user time-out would misjudge this: take it away for now
+ * @next: when to take the next sample at the latest, µs of CLOCK_MONOTONIC
  * @silent: µs since the peer was heard
  * @reason: one clause, empty while nothing is remarkable
  */
@@ -131,6 +132,7 @@ typedef struct {
   gboolean closed;
   gboolean probe;
   gboolean lift_backstop;
+  gint64 next;
   gint64 silent;
   char reason[160];
 } PcdNetVerdict;
@@ -143,8 +145,8 @@ typedef struct {
  * @ret_after: (out): what is known now; may be the same as @before
  * @ret_verdict: (out): what to do
  *
- * Meant for a sample every 100 to 300 ms. When @ret_verdict asks for a probe, the history already
- * counts it as sent.
+ * Meant for a sample every 200 ms or when @next says. When @ret_verdict asks for a probe, the
+ * history already counts it as sent.
  */
 void pcd_net_judge (const PcdNetHistory *before,
                     const PcdNetSample *sample,

@@ -133,6 +133,60 @@ run_weather (gconstpointer data)
   g_assert_cmpint (worst, ==, w->worst);
 }
 
+/* Samples of real connections over a veth, taken by tests/host/weather.py with TRACES set. */
+typedef struct {
+  const char *name;
+  gboolean passive;
+  gint64 dead_from, dead_to; /* silence at the verdict; 0: never dead */
+  PcdFlow worst;
+} Trace;
+
+static const Trace traces[] = {
+  { "link-down-a", FALSE, 2 * S, 2200 * MS, PCD_FLOW_STALLED },
+  { "link-down-no-probes-a", TRUE, 2 * S, 2800 * MS, PCD_FLOW_STALLED },
+  { "drop-to-b-a", FALSE, 2 * S, 2200 * MS, PCD_FLOW_STALLED },
+  { "idle-cut-b", FALSE, 2 * S, 2200 * MS, PCD_FLOW_STALLED },
+  { "starved-cut-a", FALSE, 2 * S, 2200 * MS, PCD_FLOW_STALLED },
+  { "mtu-black-hole-a", FALSE, 0, 2 * S, PCD_FLOW_STALLED }, /* heard all the time, and dead */
+  { "narrow-a", FALSE, 0, 0, PCD_FLOW_SLOW },
+  { "lossy-a", FALSE, 0, 0, PCD_FLOW_SLOW },
+  { "starved-a", FALSE, 0, 0, PCD_FLOW_SLOW },
+  { "healthy-idle-b", FALSE, 0, 0, PCD_FLOW_FLOWING },
+};
+
+static void
+test_trace (gconstpointer data)
+{
+  const Trace *trace = data;
+  g_autofree char *name = g_strconcat (trace->name, ".trace", NULL);
+  g_autofree char *path =
+      g_build_filename (g_getenv ("PCD_FIXTURES") ?: "fixtures", "net", name, NULL);
+  g_autofree char *text = NULL;
+  g_autoptr (GError) error = NULL;
+  g_auto (GStrv) lines = NULL;
+  PcdNetHistory h = { 0 };
+  PcdNetVerdict v = { 0 };
+  PcdFlow worst = PCD_FLOW_NONE;
+
+  g_file_get_contents (path, &text, NULL, &error);
+  g_assert_no_error (error);
+  lines = g_strsplit (g_strchomp (text), "\n", -1);
+  g_assert_cmpuint (g_strv_length (lines), >, 10);
+  for (guint i = 0; lines[i] && !v.dead; i++) {
+    PcdNetSample s;
+
+    g_assert_true (pcd_net_sample_from_string (lines[i], &s));
+    pcd_net_judge (&h, &s, trace->passive ? &passive : &probing, &h, &v);
+    worst = MAX (worst, v.flow);
+  }
+  g_assert_cmpint (v.dead, ==, trace->dead_to != 0);
+  if (v.dead) {
+    g_assert_cmpint (v.silent, >=, trace->dead_from);
+    g_assert_cmpint (v.silent, <=, trace->dead_to);
+  }
+  g_assert_cmpint (worst, ==, trace->worst);
+}
+
 /* A silence that ends makes the judge patient; so does loss seen while the peer is heard. */
 static void
 test_patience (void)
@@ -286,6 +340,10 @@ main (int argc, char **argv)
   for (guint i = 0; i < G_N_ELEMENTS (weathers); i++) {
     g_autofree char *path = g_strdup_printf ("/net/weather/%s", weathers[i].name);
     g_test_add_data_func (path, &weathers[i], run_weather);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (traces); i++) {
+    g_autofree char *path = g_strdup_printf ("/net/trace/%s", traces[i].name);
+    g_test_add_data_func (path, &traces[i], test_trace);
   }
   g_test_add_func ("/net/patience", test_patience);
   g_test_add_func ("/net/not-asked", test_not_asked);
