@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyctl policy: checks, lists and shows policies. Needs no daemon. */
+#include "ctl/pcd-verbs.h"
+
+#include <json-glib/json-glib.h>
+
+#include "core/pcd-duration.h"
+#include "engine/pcd-policy-load.h"
+
+static int run (const PcdCtl *ctl, int argc, char **argv);
+
+const PcdVerb pcd_verb_policy = {
+  .name = "policy",
+  .synopsis = "list | show NAME | check FILE...",
+  .summary = "Check, list or show policies",
+  .run = run,
+};
+
+typedef struct {
+  char *policy_dir;
+  gboolean json;
+} Options;
+
+static PcdPolicySet *
+load_set (const Options *options)
+{
+  g_auto (GStrv) directories = pcd_policy_default_directories (options->policy_dir);
+  g_autoptr (GError) error = NULL;
+  PcdPolicySet *set = pcd_policy_load_directories ((const char *const *)directories, &error);
+
+  if (!set)
+    g_printerr ("%s\n", error->message);
+  return set;
+}
+
+static int
+check (int n, char **files)
+{
+  int result = PCD_EXIT_DONE;
+
+  if (n == 0) {
+    g_printerr ("postcopyctl policy check: no file, expected one or more\n");
+    return PCD_EXIT_USAGE;
+  }
+  for (int i = 0; i < n; i++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (PcdPolicy) policy = pcd_policy_load_file (files[i], &error);
+
+    if (!policy) {
+      g_printerr ("%s\n", error->message);
+      result = PCD_EXIT_USAGE;
+      continue;
+    }
+    g_print ("%s: policy \"%s\", %u steps%s: good\n", files[i], policy->name, policy->n_steps,
+             policy->destructive ? ", destroys" : "");
+  }
+  return result;
+}
+
+static void
+add_string (JsonBuilder *builder, const char *name, const char *value)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_string_value (builder, value);
+}
+
+static void
+add_boolean (JsonBuilder *builder, const char *name, gboolean value)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_boolean_value (builder, value);
+}
+
+static void
+add_duration (JsonBuilder *builder, const char *name, gint64 usec)
+{
+  g_autofree char *text = pcd_duration_to_string (usec);
+
+  add_string (builder, name, text);
+}
+
+static void
+add_param (const char *name, PcdParamType type, double value, const char *text, gpointer data)
+{
+  JsonBuilder *builder = data;
+
+  json_builder_set_member_name (builder, name);
+  if (type == PCD_PARAM_BOOLEAN)
+    json_builder_add_boolean_value (builder, value != 0);
+  else if (type == PCD_PARAM_COUNT)
+    json_builder_add_int_value (builder, (gint64)value);
+  else if (type == PCD_PARAM_NUMBER)
+    json_builder_add_double_value (builder, value);
+  else
+    json_builder_add_string_value (builder, text);
+}
+
+static void
+add_params (JsonBuilder *builder, const PcdParams *params, PcdActionKind action)
+{
+  json_builder_set_member_name (builder, "with");
+  json_builder_begin_object (builder);
+  pcd_params_foreach (params, action, add_param, builder);
+  json_builder_end_object (builder);
+}
+
+static void
+add_step (JsonBuilder *builder, const PcdStep *step)
+{
+  json_builder_begin_object (builder);
+  add_string (builder, "when", pcd_when_to_string (step->when));
+  add_duration (builder, "after", step->after_usec);
+  if (step->predicate != PCD_PREDICATE_NONE)
+    add_string (builder, "if", pcd_predicate_to_string (step->predicate));
+  add_string (builder, "do", pcd_action_to_string (step->action));
+  if (step->has_else)
+    add_string (builder, "else", pcd_action_to_string (step->else_action));
+  add_params (builder, &step->params, step->action);
+  add_duration (builder, "settle", step->settle_usec);
+  json_builder_end_object (builder);
+}
+
+static void
+add_arm (JsonBuilder *builder, const PcdPolicyArm *arm)
+{
+  json_builder_set_member_name (builder, "arm");
+  json_builder_begin_object (builder);
+  if (arm->enabled >= 0)
+    add_boolean (builder, "enabled", arm->enabled);
+  if (arm->network_timeout_usec >= 0)
+    add_duration (builder, "network-timeout", arm->network_timeout_usec);
+  if (arm->backstop_usec == 0)
+    add_string (builder, "backstop", "off");
+  else if (arm->backstop_usec > 0)
+    add_duration (builder, "backstop", arm->backstop_usec);
+  json_builder_end_object (builder);
+}
+
+static void
+add_policy (JsonBuilder *builder, const PcdPolicy *policy, gboolean with_steps)
+{
+  json_builder_begin_object (builder);
+  add_string (builder, "name", policy->name);
+  add_string (builder, "description", policy->description);
+  add_string (builder, "origin", policy->origin);
+  add_boolean (builder, "destructive", policy->destructive);
+  if (with_steps) {
+    add_arm (builder, &policy->arm);
+    json_builder_set_member_name (builder, "steps");
+    json_builder_begin_array (builder);
+    for (guint i = 0; i < policy->n_steps; i++)
+      add_step (builder, &policy->steps[i]);
+    json_builder_end_array (builder);
+  }
+  json_builder_end_object (builder);
+}
+
+static void
+print_json (JsonBuilder *builder)
+{
+  g_autoptr (JsonNode) root = json_builder_get_root (builder);
+  g_autofree char *text = json_to_string (root, TRUE);
+
+  g_print ("%s\n", text);
+}
+
+static int
+list (const Options *options)
+{
+  g_autoptr (PcdPolicySet) set = load_set (options);
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  if (!set)
+    return PCD_EXIT_USAGE;
+  json_builder_begin_array (builder);
+  if (!options->json)
+    g_print (" %-12s %s\n%s\n", "Name", "Description",
+             "--------------------------------------------------------------");
+  for (guint i = 0; i < pcd_policy_set_get_length (set); i++) {
+    const PcdPolicy *policy = pcd_policy_set_get_nth (set, i);
+    add_policy (builder, policy, FALSE);
+    if (!options->json)
+      g_print (" %-12s %s\n", policy->name, policy->description);
+  }
+  json_builder_end_array (builder);
+  if (options->json)
+    print_json (builder);
+  return PCD_EXIT_DONE;
+}
+
+static void
+show_arm (const PcdPolicyArm *arm)
+{
+  g_autofree char *timeout = pcd_duration_to_string (MAX (arm->network_timeout_usec, 0));
+  g_autofree char *backstop = pcd_duration_to_string (MAX (arm->backstop_usec, 0));
+
+  g_print ("Arms:        %s\n", arm->enabled < 0 ? "as postcopyd.conf says"
+                                : arm->enabled   ? "yes"
+                                                 : "no, watches only");
+  if (arm->network_timeout_usec >= 0)
+    g_print ("Network time-out: %s\n", timeout);
+  if (arm->backstop_usec >= 0)
+    g_print ("Backstop:    %s\n", arm->backstop_usec ? backstop : "off");
+}
+
+static void
+show_text (const PcdPolicy *policy)
+{
+  g_print ("Name:        %s\nDescription: %s\nFrom:        %s\nDestroys:    %s\n", policy->name,
+           policy->description, policy->origin,
+           policy->destructive ? "yes; needs allow-destroy in postcopyd.conf" : "no");
+  show_arm (&policy->arm);
+  g_print ("Steps:\n");
+  for (guint i = 0; i < policy->n_steps; i++) {
+    const PcdStep *step = &policy->steps[i];
+    g_autofree char *text = pcd_step_to_string (step);
+    g_autofree char *params = pcd_params_to_string (&step->params, step->action);
+    g_autofree char *settle = pcd_duration_to_string (step->settle_usec);
+
+    g_print (" %2u. %s\n       with %s\n", i, text, params);
+    if (step->settle_usec)
+      g_print ("       then nothing else for %s\n", settle);
+  }
+}
+
+static int
+show (const Options *options, const char *name)
+{
+  g_autoptr (PcdPolicySet) set = load_set (options);
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  if (!set)
+    return PCD_EXIT_USAGE;
+  const PcdPolicy *policy = pcd_policy_set_lookup (set, name);
+  if (!policy) {
+    g_printerr ("postcopyctl policy show: no policy '%s', expected one of those that "
+                "'postcopyctl policy list' shows\n",
+                name);
+    return PCD_EXIT_USAGE;
+  }
+  if (!options->json) {
+    show_text (policy);
+    return PCD_EXIT_DONE;
+  }
+  add_policy (builder, policy, TRUE);
+  print_json (builder);
+  return PCD_EXIT_DONE;
+}
+
+static int
+usage (void)
+{
+  g_printerr ("postcopyctl policy: expected %s; see 'postcopyctl policy --help'\n",
+              pcd_verb_policy.synopsis);
+  return PCD_EXIT_USAGE;
+}
+
+static int
+dispatch (Options *options, int argc, char **argv)
+{
+  const char *verb = argc > 1 ? argv[1] : "";
+
+  if (g_str_equal (verb, "check"))
+    return check (argc - 2, argv + 2);
+  if (g_str_equal (verb, "list") && argc == 2)
+    return list (options);
+  if (g_str_equal (verb, "show") && argc == 3)
+    return show (options, argv[2]);
+  return usage ();
+}
+
+static int
+run (const PcdCtl *ctl, int argc, char **argv)
+{
+  Options options = { 0 };
+  const GOptionEntry entries[] = {
+    { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_dir, "Look for policies here only",
+      "DIR" },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "For programs", NULL },
+    { NULL },
+  };
+
+  int result = pcd_verb_parse (&pcd_verb_policy, entries, &argc, &argv);
+  if (result < 0)
+    result = dispatch (&options, argc, argv);
+  g_free (options.policy_dir);
+  return result;
+}
