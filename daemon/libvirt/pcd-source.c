@@ -10,6 +10,7 @@
 #define BACKOFF_FIRST      250   /* milliseconds */
 #define BACKOFF_LAST       10000 /* a remote libvirt */
 #define BACKOFF_LAST_LOCAL 750   /* one on this host: asking costs a failed connect(2) */
+#define PASS_INTERVAL      50    /* milliseconds from one pass to the next */
 #define MAX_STUCK          4     /* threads that libvirt never answered */
 
 /* The order in which things are told, and why nothing stale is ever told as fresh:
@@ -38,6 +39,8 @@ struct _PcdSource {
 
   GHashTable *wants;  /* PcdWant by UUID: for the next pass */
   gboolean want_full; /* likewise */
+  gint64 last_pass;   /* when one began */
+  guint next_pass;    /* timer */
   GHashTable *asked;  /* the same of the pass under way */
   gboolean asked_full;
   GHashTable *touched; /* set of UUIDs: had an event since the pass under way began */
@@ -111,6 +114,7 @@ source_fail (PcdSource *source, const char *reason)
 {
   g_clear_pointer (&source->job, pcd_vir_job_disown);
   g_clear_pointer (&source->link, pcd_link_retire);
+  g_clear_handle_id (&source->next_pass, g_source_remove);
   g_hash_table_remove_all (source->wants);
   g_hash_table_remove_all (source->touched);
   source->want_full = FALSE;
@@ -295,6 +299,28 @@ pass_free (gpointer task)
   pcd_pass_free (task);
 }
 
+static gboolean
+on_next_pass (gpointer data)
+{
+  PcdSource *source = data;
+
+  source->next_pass = 0;
+  source_pass (source);
+  return G_SOURCE_REMOVE;
+}
+
+/* The first request is served at once, a series of them in intervals: each pass costs libvirtd two
+ * connections' worth of work, and query-migrate takes QEMU's big lock from the guest. */
+static gboolean
+source_pass_is_too_soon (PcdSource *source)
+{
+  gint64 wait = source->last_pass + PASS_INTERVAL * 1000 - g_get_monotonic_time ();
+
+  if (!source->next_pass && wait > 0)
+    source->next_pass = g_timeout_add (wait / 1000 + 1, on_next_pass, source);
+  return source->next_pass != 0;
+}
+
 /* Turns what is wanted into a pass, unless one is under way: then that one's end does. */
 static void
 source_pass (PcdSource *source)
@@ -305,8 +331,9 @@ source_pass (PcdSource *source)
   gpointer uuid, want;
   PcdPass *pass;
 
-  if (source->job || !source->link)
+  if (source->job || !source->link || (source->is_up && source_pass_is_too_soon (source)))
     return;
+  source->last_pass = g_get_monotonic_time ();
   g_hash_table_unref (source->asked);
   source->asked = g_steal_pointer (&source->wants);
   source->asked_full = source->want_full;
@@ -424,6 +451,7 @@ pcd_source_free (PcdSource *source)
   g_clear_pointer (&source->job, pcd_vir_job_disown);
   g_clear_pointer (&source->link, pcd_link_retire);
   g_clear_handle_id (&source->retry, g_source_remove);
+  g_clear_handle_id (&source->next_pass, g_source_remove);
   g_ptr_array_unref (source->stuck);
   g_hash_table_unref (source->wants);
   g_hash_table_unref (source->asked);
