@@ -24,18 +24,17 @@ char *
 pcd_task_read_file (int fd, const char *name)
 {
   int file = openat (fd, name, O_RDONLY | O_CLOEXEC);
-  g_autofree char *text = NULL;
+  char text[FILE_MAX];
   gssize n_read = 0;
   gsize length = 0;
 
   if (file < 0)
     return NULL;
-  text = g_malloc (FILE_MAX + 1);
   do {
-    n_read = read (file, text + length, FILE_MAX - length);
+    n_read = read (file, text + length, sizeof text - length);
     if (n_read > 0)
       length += (gsize)n_read;
-  } while ((n_read > 0 && length < FILE_MAX) || (n_read < 0 && errno == EINTR));
+  } while ((n_read > 0 && length < sizeof text) || (n_read < 0 && errno == EINTR));
   int saved_errno = errno;
   close (file);
   if (n_read < 0) {
@@ -44,8 +43,7 @@ pcd_task_read_file (int fd, const char *name)
   }
   while (length > 0 && text[length - 1] == '\n')
     length--;
-  text[length] = '\0';
-  return g_realloc (g_steal_pointer (&text), length + 1);
+  return g_strndup (text, length);
 }
 
 /* proc(5): pid (comm) state ..., the 39th field is the CPU. The name may hold anything. */

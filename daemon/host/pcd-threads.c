@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* The whole of a read; a machine so loaded that it takes longer gives no useful picture. */
-#define READ_LIMIT_USEC (2 * G_USEC_PER_SEC)
+#define READ_LIMIT_USEC (5 * G_USEC_PER_SEC)
 #define N_PASSES        5
 #define PASS_GAP_USEC   10000
 /* For CPUs that do not let us in; those that do need less than 10 ms. */
@@ -347,13 +347,11 @@ keep_evidence (Work *work)
 }
 
 static void
-judge (Work *work)
+judge (Work *work, PcdThreadsMode mode)
 {
   g_autoptr (GArray) samples = g_array_new (FALSE, FALSE, sizeof (PcdThreadSample));
   PcdThread *thread = work->thread;
-  PcdThreadEvidence evidence = { .comm = thread->name,
-                                 .vcpu_fd = work->vcpu_fd,
-                                 .traced = is_traced (work->fd) };
+  PcdThreadEvidence evidence = { .comm = thread->name, .vcpu_fd = work->vcpu_fd };
 
   for (guint i = 0; i < work->samples->len; i++) {
     const PcdTaskSample *sample = &g_array_index (work->samples, PcdTaskSample, i);
@@ -363,6 +361,8 @@ judge (Work *work)
   }
   evidence.samples = (const PcdThreadSample *)(gpointer)samples->data;
   evidence.n_samples = samples->len;
+  /* A file more per thread, which periodic sampling does without for those that just sleep. */
+  evidence.traced = (mode == PCD_THREADS_THOROUGH || work->first_usec) && is_traced (work->fd);
   thread->class = pcd_thread_classify (&evidence);
   keep_evidence (work);
   if (thread->class.blocked != PCD_ANSWER_YES || thread->class.spinning)
@@ -381,7 +381,7 @@ finish (Read *reading, GError **error)
     Work *work = reading->works->pdata[i];
     if (work->gone || work->samples->len == 0)
       continue;
-    judge (work);
+    judge (work, reading->mode);
     g_ptr_array_add (reading->report->threads, g_steal_pointer (&work->thread));
   }
   reading->report->taken_usec = g_get_monotonic_time ();
