@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 from pcdlab import Lab, LabError, ids, lab as lab_module, proc, verify_memory, wait_for
 from pcdlab.case import case
+from pcdlab.decoys import DEVICES, Decoys
+from pcdlab.host import BUS
 from pcdlab.traffic import Connection
 
 STREAM, LIBVIRT, OTHER = 49200, 16509, 5900  # stand-ins: a migration port, libvirt's, any other
@@ -262,6 +265,77 @@ def libvirtd_restarts_in_postcopy(lab):
     expect([host.qemu_pid(vm.name) for host in lab.hosts] == pids, "a QEMU has gone")
     expect(lab.dst.domstate(vm.name)[0] == "running", f"dst: {lab.dst.domstate(vm.name)}")
     handle.stop_virsh()
+
+
+@case()
+def libvirt_cut_alone_does_not_stop_qemu(lab):
+    """libvirt on src reports a failure that is none; all memory arrives"""
+    vm = lab.vm(mib=80)
+    events = lab.src.record()
+    handle = lab.migrate(vm).to_postcopy()
+    with lab.cut("libvirt-only"):
+        events.wait("Suspended Post-copy Error", 40)
+        expect(handle.status() == "postcopy-active", f"src's QEMU is {handle.status()}")
+        handle.wait_completed(60)
+    verify_memory(vm)
+
+
+@case()
+def rate_limit_is_no_failure(lab):
+    """64 KiB/s for some seconds: QEMU stays in postcopy, and completes when healed"""
+    vm = lab.vm(mib=32)
+    handle = lab.migrate(vm, postcopy_bandwidth=8).to_postcopy()
+    with lab.cut("rate"):
+        time.sleep(10)
+        expect(handle.status() == "postcopy-active", f"src's QEMU is {handle.status()}")
+    handle.wait_completed(90)
+    verify_memory(vm)
+
+
+@case()
+def decoys_stay_connected(lab):
+    """QEMU has VNC, NBD, serial over TCP and a migration open; the migration's socket is told apart"""
+    vm = lab.vm(devices=DEVICES, monitor=True)
+    with Decoys(vm, "src") as decoys:
+        lab.migrate(vm).to_postcopy()
+        with Decoys(vm, "dst") as others:
+            for host in lab.hosts:
+                pairs = host.sockets(host.qemu_pid(vm.name))
+                expect(len(pairs) >= 4, f"{host.name}: sockets {pairs}")
+                mine = host.migration_socket(vm.name)
+                expect("4915" in " ".join(mine), f"{host.name}: {mine} is not the migration's")
+            lab.cut("reset")
+            time.sleep(0.5)
+            expect(not decoys.broken() and not others.broken(), "a decoy broke")
+
+
+HOOK = """#!/bin/sh
+[ "$2" = migrate ] && touch /run/hook-ran
+cat
+"""
+
+
+@case(lab=None)
+def hook_is_called():
+    """an executable given to the lab is libvirt's qemu hook on the destination"""
+    with tempfile.NamedTemporaryFile("w", suffix=".hook") as hook:
+        hook.write(HOOK)
+        hook.flush()
+        with Lab(hook=hook.name) as lab:
+            lab.migrate(lab.vm(mib=16), postcopy_bandwidth=8).to_postcopy().wait_completed(30)
+            expect(os.path.exists(lab.dst.inside("/run/hook-ran")), "the hook did not run on dst")
+
+
+@case()
+def bus_lets_postcopyd_own_its_name(lab):
+    """each host's bus is its own and allows org.postcopyd"""
+    owner = lab.src.popen(["busctl", f"--address={BUS}", "call", "org.freedesktop.DBus",
+                           "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName", "su",
+                           "org.postcopyd", "0"], stdout=subprocess.PIPE, text=True)
+    answer = owner.communicate(timeout=10)[0]
+    expect(answer.split() == ["u", "1"], f"the bus answers {answer!r}")
+    expect(not lab.dst.bus_has("org.postcopyd"), "dst sees src's name")
+    expect(lab.dst.bus_has("org.freedesktop.DBus"), "bus_has() sees nothing")
 
 
 def recover(lab, network="migration", **vm_options):

@@ -125,7 +125,8 @@ def _stop(lab, network, state, side="dst", domain="g", **_):
 
 
 def _continue(lab, network, state, **_):
-    proc.kill(state["pid"], signal.SIGCONT)
+    if "pid" in state:
+        proc.kill(state["pid"], signal.SIGCONT)
 
 
 def _kill(lab, network, state, side="src", domain="g", **_):
@@ -186,7 +187,9 @@ class Breaker:
         number = self.lab.state["cut_count"] = self.lab.state.get("cut_count", 0) + 1
         cut = Cut(self, kind, {"network": network, **options}, state={"tag": f"cut{number}"})
         cut.t = time.monotonic()
-        cuts.append({"kind": kind, "options": cut.options, "state": cut.state})
+        if KINDS[kind][2] is not _nothing:
+            cuts.append({"kind": kind, "options": cut.options, "state": cut.state})
+            self.lab.save()
         KINDS[kind][1](self.lab, self.lab.networks[network], cut.state, **options)
         self.lab.note("cut", kind=kind, began=cut.t, **{k: str(v) for k, v in options.items()})
         self.lab.save()

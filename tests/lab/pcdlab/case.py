@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """How a test of the lab declares itself. Knows nothing of how it is run."""
 
+import os
 from dataclasses import dataclass
 
 _cases = []
@@ -14,6 +15,7 @@ class Skip(Exception):
 class Case:
     name: str
     function: object
+    file: str
     timeout: float
     lab: dict  # Lab's arguments; None: the case makes its own labs and takes no argument
 
@@ -21,8 +23,9 @@ class Case:
 def case(name=None, timeout=120, lab=()):
     """Declares `function(lab)` as a case. `timeout` in seconds, bringing a lab up included."""
     def declare(function):
-        _cases.append(Case(name or function.__name__.replace("_", "-"), function, timeout,
-                           None if lab is None else dict(lab)))
+        _cases.append(Case(name or function.__name__.replace("_", "-"), function,
+                           os.path.splitext(os.path.basename(function.__code__.co_filename))[0],
+                           timeout, None if lab is None else dict(lab)))
         return function
     return declare
 

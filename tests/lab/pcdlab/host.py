@@ -336,17 +336,36 @@ class Host:
                 return path
         raise LabError(f"PCD_BUILD={top}: there is no {name}; run ninja first")
 
-    def start_postcopyd(self, extra_args=(), env=None):
-        return self.spawn("postcopyd", [self.build_path("postcopyd"), "--bus", BUS, "--state-dir",
-                                        "/var/lib/postcopyd", "--connect", "qemu:///system",
-                                        *extra_args], env)
+    def start_postcopyd(self, extra_args=(), env=None, wait=10):
+        """Starts postcopyd and returns (CLOCK_MONOTONIC) when it is on the bus. With wait=0 it
+        returns at once. Its output is in postcopyd_log."""
+        child = self.spawn("postcopyd", [self.build_path("postcopyd"), "--bus", BUS, "--state-dir",
+                                         "/var/lib/postcopyd", "--connect", "qemu:///system",
+                                         *extra_args], env)
+        self.lab.note("postcopyd-start", host=self.name)
+
+        def on_bus():
+            if child.poll() is not None:
+                raise LabError(f"postcopyd on {self.name} ended, exit {child.returncode}: "
+                               f"{self.postcopyd_log[-800:].strip()}")
+            return self.bus_has("org.postcopyd")
+        if wait:
+            wait_for(on_bus, wait, f"org.postcopyd on the bus of {self.name}")
+        return time.monotonic()
+
+    def bus_has(self, name):
+        """Whether somebody owns that name on this host's bus."""
+        done = self.run("dbus-send", f"--bus={BUS}", "--print-reply=literal",
+                        "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus",
+                        "org.freedesktop.DBus.NameHasOwner", f"string:{name}", check=False)
+        return done.out.split() == ["boolean", "true"]
 
     @property
     def postcopyd_pid(self):
         return self._pid("postcopyd")
 
     def stop_postcopyd(self, timeout=5):
-        """SIGTERM; returns its exit status if we started it in this process, and raises if it stays."""
+        """SIGTERM; raises if it is still there after `timeout`."""
         return self._end_postcopyd(signal.SIGTERM, timeout)
 
     def kill_postcopyd(self):

@@ -3,6 +3,7 @@
 
 import os
 import re
+import signal
 from xml.sax.saxutils import escape
 
 from . import guest as guests
@@ -26,7 +27,7 @@ XML = """\
   <on_crash>preserve</on_crash>
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
-    <serial type='file'><source path='/var/lib/libvirt/serial/{name}.log'/></serial>
+    <serial type='file'><source path='/var/lib/libvirt/serial/{name}.log'/><target port='0'/></serial>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
     {devices}
@@ -152,20 +153,20 @@ class VM:
         return text.count(".")
 
     def destroy(self):
-        """Ends it on both hosts, whatever its state. Destroy works on a failed postcopy; if libvirt
-        does not, the processes are killed by pid."""
+        """Ends it on both hosts, whatever its state. The processes are killed first: libvirt's
+        destroy gives a QEMU that waits for pages 10 s to end by itself, in vain."""
         for host in self.lab.hosts:
-            if host.domstate(self.name) is None and host.qemu_pid(self.name) is None:
-                continue
-            try:
-                host.virsh("destroy", self.name, check=False, timeout=20)
-            except LabError:
-                pass
             pid = host.qemu_pid(self.name)
             if pid is not None:
-                os.kill(pid, 9)
+                os.kill(pid, signal.SIGCONT)
+                os.kill(pid, signal.SIGKILL)
+        for host in self.lab.hosts:
+            def gone():
+                if host.qemu_pid(self.name) is None and host.domstate(self.name) is None:
+                    return True
+                host.virsh("destroy", self.name, check=False, timeout=20)
+                return False
             # libvirt may still be busy with the migration's end when QEMU has gone
-            wait_for(lambda: host.qemu_pid(self.name) is None and host.domstate(self.name) is None,
-                     15, f"end of {self.name} on {host.name}")
+            wait_for(gone, 40, f"end of {self.name} on {host.name}", 0.2)
         self.lab.state["vms"].pop(self.name, None)
         self.lab.save()
