@@ -19,6 +19,7 @@ if mode == "listen":
     l = socket.create_server((addr, port)); print("ready", flush=True); s, _ = l.accept(); l.close()
 else:
     s = socket.create_connection((addr, port))
+s.setsockopt(6, 13, b"cubic")   # TCP_CONGESTION: the common one, and it fills queues
 print("fd", s.fileno(), flush=True)
 import threading
 def read():
