@@ -78,6 +78,10 @@ class Lines:
         self.fd = pipe.fileno()
         self.rest = b''
 
+    def arrive(self, seconds):
+        """Whether there is something to read by then."""
+        return bool(self.rest) or bool(select.select([self.fd], [], [], seconds)[0])
+
     def next(self, deadline=DEADLINE):
         end = time.monotonic() + deadline
         while b'\n' not in self.rest:
@@ -351,6 +355,22 @@ class TestEvents(Case):
         self.assertEqual(process.wait(DEADLINE), 3)
         self.assertIn(b'it went away', process.stderr.read())
 
+    def test_follow_from_the_middle(self):
+        """Who starts while records pour in gets each of them once, in order."""
+        daemon = self.daemon()
+        told = 0
+        for _ in range(3):
+            process, lines = self.follow('events', '--follow', '--json')
+            while not lines.arrive(0):
+                daemon.tell('record flow flowing slow x')
+                told += 1
+            for _ in range(20):
+                daemon.tell('record flow flowing slow x')
+                told += 1
+            self.assertEqual([json.loads(lines.next())['seq'] for _ in range(told)],
+                             list(range(1, told + 1)))
+            self.assertFalse(lines.arrive(0.1))
+
     def test_follow_ends_with_the_bus(self):
         self.daemon().tell('record libvirt - connected -')
         process, lines = self.follow('events', '--follow')
@@ -436,8 +456,8 @@ class TestExitCodes(Case):
 
 
 class TestService(Case):
-    def monitor(self):
-        """The lines of a client that hears every signal of the daemon."""
+    def monitor(self, daemon):
+        """The lines of a client that hears every signal of the daemon from now on."""
         monitor = subprocess.Popen(
             ['gdbus', 'monitor', '--address', self.bus.address, '--dest', 'org.postcopyd'],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -446,6 +466,13 @@ class TestService(Case):
         lines = Lines(monitor.stdout)
         while 'is owned by' not in lines.next():
             pass
+
+        def hears():
+            daemon.tell('record libvirt - connected -')
+            return lines.arrive(0.2)
+        wait_for(hears, 'a monitor that hears')
+        while lines.arrive(0.2):
+            lines.next()
         return lines
 
     def test_second_daemon_is_refused(self):
@@ -535,7 +562,7 @@ class TestService(Case):
         """Samples come five times a second; the bus hears of them once, of news at once."""
         daemon = self.daemon()
         daemon.tell('connected', f'migration {U1} source g postcopy flowing none no 0')
-        lines = self.monitor()
+        lines = self.monitor(daemon)
         begun = time.monotonic()
         for i in range(15):
             daemon.tell(f'migration {U1} source g postcopy flowing none no 0',
@@ -553,7 +580,7 @@ class TestService(Case):
     def test_unchanged_is_silent(self):
         daemon = self.daemon()
         daemon.tell('connected', f'migration {U1} source g paused none network no 0')
-        lines = self.monitor()
+        lines = self.monitor(daemon)
         for _ in range(5):
             daemon.tell(f'migration {U1} source g paused none network no 0')
         daemon.tell('record libvirt - connected -')
