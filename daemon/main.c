@@ -3,6 +3,7 @@
 #include "bus/pcd-bus.h"
 #include "engine/pcd-log.h"
 #include "engine/pcd-notify.h"
+#include "libvirt/pcd-source.h"
 
 #include <glib-unix.h>
 #include <locale.h>
@@ -199,6 +200,7 @@ run (const Options *options, const PcdConfig *config, const char *bus_address)
   Daemon self = { .options = options, .loop = loop };
 
   pcd_log_init ();
+  pcd_source_init_event_loop ();
   g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", PCD_MESSAGE_STARTED, "MESSAGE",
                     "postcopyd " PCD_VERSION " started");
   /* The engine is freed first: the others follow it and must be there to its end. */

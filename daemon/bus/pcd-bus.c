@@ -194,9 +194,9 @@ on_connection (gboolean connected, gpointer data)
   const char *reason = NULL;
   gint64 since = 0;
 
-  pcd_dbus_manager1_set_connected (self->manager,
-                                   pcd_engine_is_connected (self->engine, &since, &reason));
-  g_autofree char *text = valid (reason);
+  connected = pcd_engine_is_connected (self->engine, &since, &reason);
+  g_autofree char *text = valid (connected ? NULL : reason);
+  pcd_dbus_manager1_set_connected (self->manager, connected);
   pcd_dbus_manager1_set_connection_since (self->manager, (guint64)since);
   pcd_dbus_manager1_set_connection_reason (self->manager, text);
 }

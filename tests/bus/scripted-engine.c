@@ -180,7 +180,7 @@ obey (PcdEngine *self, const char *line)
   guint n = g_strv_length (w);
 
   if (g_str_equal (w[0], "connected") && n == 1)
-    do_connection (self, TRUE, NULL);
+    do_connection (self, TRUE, "connected to the script");
   else if (g_str_equal (w[0], "disconnected"))
     do_connection (self, FALSE, line + strlen ("disconnected "));
   else if (g_str_equal (w[0], "migration") && n == 9)

@@ -20,7 +20,8 @@ import tempfile
 import time
 import unittest
 
-DAEMON, CTL, POLICY = (os.environ[k] for k in ('PCD_DAEMON', 'PCD_CTL', 'PCD_POLICY'))
+DAEMON, REAL_DAEMON, CTL, POLICY = (
+    os.environ[k] for k in ('PCD_DAEMON', 'PCD_REAL_DAEMON', 'PCD_CTL', 'PCD_POLICY'))
 U1 = '11111111-2222-3333-4444-555555555555'
 U2 = '22222222-2222-3333-4444-555555555555'
 PATH1 = '/org/postcopyd/migration/11111111_2222_3333_4444_555555555555_source'
@@ -122,11 +123,11 @@ class Bus:
 class Daemon:
     """The scripted daemon; tell() returns when the engine has obeyed."""
 
-    def __init__(self, bus, *args, env=None, wait=True):
+    def __init__(self, bus, *args, env=None, wait=True, program=DAEMON):
         self.log_path = os.path.join(bus.dir, f'log-{time.monotonic_ns()}')
         with open(self.log_path, 'w') as log:
             self.process = subprocess.Popen(
-                [DAEMON, '--bus', bus.address, *args], stdin=subprocess.PIPE,
+                [program, '--bus', bus.address, *args], stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=log, env={**os.environ, **(env or {})})
         self.answers = Lines(self.process.stdout)
         if wait:
@@ -670,6 +671,36 @@ class TestLog(Case):
             rf"{time_re}warning: event 'phase' for domain 'g' \(source\): postcopy -> paused: why\n"
             rf"{time_re}info: event 'blocked' for domain 'g' \(source\): 0 -> 1\n"
             rf'{time_re}notice: postcopyd stopped\n\Z'))
+
+
+class TestRealEngine(Case):
+    """What needs no libvirtd to be true of the daemon as it is installed."""
+
+    def test_no_libvirtd(self):
+        daemon = self.daemon('--connect', f'qemu+unix:///system?socket={self.bus.dir}/none',
+                             program=REAL_DAEMON)
+        wait_for(lambda: 'No such file' in ctl(self.bus, 'list').stderr, 'a reason')
+        result = ctl(self.bus, 'list')
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stderr, r'\Anot connected to libvirt since 20\d\d-.*\+0000: .*'
+                                        r'No such file or directory\n\Z')
+        since = self.listed()['connection-since']
+        time.sleep(2.5)
+        self.assertEqual(self.listed()['connection-since'], since)
+        self.assertEqual(len(ctl(self.bus, 'events').stdout.splitlines()), 1)
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_libvirt(self):
+        """libvirt's test driver has no migrations, but it is a connection."""
+        daemon = self.daemon('--connect', 'test:///default', program=REAL_DAEMON)
+        wait_for(lambda: self.listed()['connected'], 'a connection')
+        self.assertEqual(self.listed()['connection-reason'], '')
+        self.assertEqual(ctl(self.bus, 'list').stderr, '')
+        record = json.loads(ctl(self.bus, 'events', '--json').stdout)
+        self.assertEqual((record['kind'], record['to']), ('libvirt', 'connected'))
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: 'configuration reloaded' in daemon.log(), 'a reload')
+        self.assertEqual(daemon.stop(), 0)
 
 
 if __name__ == '__main__':
