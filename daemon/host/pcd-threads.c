@@ -19,7 +19,7 @@
 #define N_PASSES        5
 #define PASS_GAP_USEC   10000
 /* For CPUs that do not let us in; those that do need less than 10 ms. */
-#define LOOK_LIMIT_USEC 100000
+#define LOOK_LIMIT_USEC 300000
 
 #define ALL_PARTS (PCD_TASK_WCHAN | PCD_TASK_STACK | PCD_TASK_SYSCALL)
 

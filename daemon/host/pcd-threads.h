@@ -79,7 +79,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdThreadReport, pcd_thread_report_free)
  *
  * Reads /proc only (see pcd-task.h for why that does not hang) and sends no signal. Safe in any
  * thread; no lock is held. 300 threads take 15 ms in cheap and 75 ms in thorough mode (of which 40
- * are pauses), a spinning one adds up to 0.1 s; gives up after 5 s.
+ * are pauses), a CPU that lets nobody in adds 0.3 s; gives up after 5 s.
  *
  * Missing privileges are no error: the answers are unknown then, and say why.
  *
