@@ -199,6 +199,7 @@ run (const Options *options, const PcdConfig *config, const char *bus_address)
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   Daemon self = { .options = options, .loop = loop };
 
+  pcd_source_init_event_loop ();
   pcd_log_init ();
   pcd_source_init_event_loop ();
   g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", PCD_MESSAGE_STARTED, "MESSAGE",

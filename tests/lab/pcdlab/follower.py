@@ -8,6 +8,7 @@ import threading
 import time
 
 from . import proc
+from .host import BUS
 from .wait import wait_for
 
 
@@ -20,7 +21,7 @@ class Follower:
         self.records = []
         self.bad = []
         self._child = host.popen(
-            [host.build_path("postcopyctl"), "--bus", host.bus, "events", "--follow", "--json"],
+            [host.build_path("postcopyctl"), "--bus", BUS, "events", "--follow", "--json"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()

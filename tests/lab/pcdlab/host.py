@@ -339,9 +339,8 @@ class Host:
     def start_postcopyd(self, extra_args=(), env=None, wait=10):
         """Starts postcopyd and returns (CLOCK_MONOTONIC) when it is on the bus. With wait=0 it
         returns at once. Its output is in postcopyd_log."""
-        child = self.spawn("postcopyd", [self.build_path("postcopyd"), "--bus", BUS, "--state-dir",
-                                         "/var/lib/postcopyd", "--connect", "qemu:///system",
-                                         *extra_args], env)
+        child = self.spawn("postcopyd", [self.build_path("postcopyd"), "--bus", BUS, "--connect",
+                                         "qemu:///system", *extra_args], env)
         self.lab.note("postcopyd-start", host=self.name)
 
         def on_bus():
