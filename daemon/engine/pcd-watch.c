@@ -15,7 +15,7 @@
 enum {
   SEARCH_USEC = 50 * 1000,           /* between looks while a connection is expected */
   SEARCH_FOR_USEC = 5 * 1000 * 1000, /* after being told to look */
-  ELIMINATE_USEC = 1000 * 1000,      /* migration threads had this long to show their socket */
+  ELIMINATE_USEC = 300 * 1000,       /* migration threads had this long to show their socket */
   NO_SOCKET_LOOKS = 4,               /* that agree that there is no connection */
   IDLE_USEC = 1000 * 1000,           /* between looks without a connection */
   RESCAN_USEC = 2 * 1000 * 1000,     /* for further channels beside the first */

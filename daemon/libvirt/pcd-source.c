@@ -212,16 +212,18 @@ source_tell_answer (PcdSource *source, const PcdAnswer *answer)
     .role = answer->role,
   };
 
-  if (answer->has_seen) {
-    PcdEvent event = { .kind = PCD_EVENT_SEEN, .seen = answer->seen };
-    source->callbacks.event (&domain, &event, answer->raw, source->data);
-  }
   if (answer->status_word) {
     PcdEvent event = { .kind = PCD_EVENT_QEMU_STATUS,
                        .status = pcd_qemu_status_from_string (answer->status_word) };
     domain.role_known = TRUE;
     domain.role = PCD_ROLE_SOURCE; /* nobody else is asked */
     source->callbacks.event (&domain, &event, answer->status_word, source->data);
+  }
+  if (answer->has_seen) {
+    PcdEvent event = { .kind = PCD_EVENT_SEEN, .seen = answer->seen };
+    domain.role_known = answer->role_known;
+    domain.role = answer->role;
+    source->callbacks.event (&domain, &event, answer->raw, source->data);
   }
 }
 

@@ -31,7 +31,6 @@ class Watched:
     def start(self, *hosts):
         for host in hosts or self.lab.hosts:
             host.start_postcopyd()
-            wait_for(lambda: host.ctl("list"), 10, f"postcopyd on {host.name}")
             self.followers[host.name] = Follower(host)
 
     def wait_armed(self):
@@ -232,8 +231,9 @@ def started_in_postcopy(lab):
     """postcopyd started in mid-postcopy: right phase within 1 s, and armed: a cut is seen."""
     watched = Watched(lab, start=False)
     for host in lab.hosts:
-        host.start_postcopyd()
-        right_phase(watched, host.name, "postcopy", time.monotonic(), 1.0)
+        began = time.monotonic()
+        host.start_postcopyd(wait=0)
+        right_phase(watched, host.name, "postcopy", began, 1.0)
         watched.followers[host.name] = Follower(host)
     watched.wait_armed()
     cut = lab.cut("link-down")
@@ -247,8 +247,9 @@ def started_in_pause(lab):
     lab.src.virsh("domjobabort", watched.vm.name, "--postcopy")
     watched.migration.wait_paused(5)
     for host in lab.hosts:
-        host.start_postcopyd()
-        right_phase(watched, host.name, "paused", time.monotonic(), 1.0)
+        began = time.monotonic()
+        host.start_postcopyd(wait=0)
+        right_phase(watched, host.name, "paused", began, 1.0)
         watched.followers[host.name] = Follower(host)
     began = time.monotonic()
     watched.migration.resume()
