@@ -201,7 +201,6 @@ run (const Options *options, const PcdConfig *config, const char *bus_address)
 
   pcd_source_init_event_loop ();
   pcd_log_init ();
-  pcd_source_init_event_loop ();
   g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", PCD_MESSAGE_STARTED, "MESSAGE",
                     "postcopyd " PCD_VERSION " started");
   /* The engine is freed first: the others follow it and must be there to its end. */
