@@ -17,6 +17,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lab"))
 
 from pcdlab import Lab, lab as lab_module, proc  # noqa: E402
+from pcdlab.vm import VM  # noqa: E402
 
 HOOK = sys.argv[1] if len(sys.argv) > 1 else Lab().src.build_path("postcopyd-hook")
 OURS = ["-chardev", "pty,id=pcd-monitor", "-mon", "chardev=pcd-monitor,mode=control"]
@@ -194,18 +195,19 @@ def control(lab):
     lab.clean()
 
 
+class OtherUsersVM(VM):
+    def xml(self):
+        return super().xml().replace("</devices>", """</devices>
+  <seclabel type='static' model='dac' relabel='yes'><label>libvirt-qemu:libvirt-qemu</label></seclabel>""")
+
+
 def other_user(lab):
     """QEMU as libvirt-qemu: the pty it makes is its own until the hook takes it away."""
     for host in lab.hosts:
-        path = "/etc/libvirt/qemu.conf"
-        with open(host.inside(path)) as f:
-            text = f.read().replace('"root"', '"libvirt-qemu"')
-        host.write(path, text)
         for folder in ("/var/lib/libvirt/qemu", "/var/lib/libvirt/serial"):
             os.chmod(host.inside(folder), 0o777)
     install(lab.dst)
-    lab.src.restart_libvirtd()
-    lab.vm("u", mib=16, tcg=True)
+    OtherUsersVM(lab, "u", mib=16, tcg=True).start()
     migrate(lab, "u", lab.src, lab.dst)
     pid = lab.dst.qemu_pid("u")
     ok("QEMU is not root here", os.stat(f"/proc/{pid}").st_uid != 0)
