@@ -175,7 +175,7 @@ KINDS = {
 
 
 class Breaker:
-    """Applies and heals; what is broken is kept in the lab's state, so that any process can heal."""
+    """Applies and heals; what is broken is in the lab's state, so that any process can heal."""
 
     def __init__(self, lab):
         self.lab = lab
@@ -201,7 +201,8 @@ class Breaker:
         if entry is None:
             return
         options = {k: v for k, v in cut.options.items() if k != "network"}
-        KINDS[cut.kind][2](self.lab, self.lab.networks[cut.options["network"]], cut.state, **options)
+        network = self.lab.networks[cut.options["network"]]
+        KINDS[cut.kind][2](self.lab, network, cut.state, **options)
         cut.t_healed = self.lab.note("heal", kind=cut.kind)
         cuts.remove(entry)
         self.lab.save()

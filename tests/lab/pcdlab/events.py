@@ -25,7 +25,7 @@ class Event:
 
 
 def monotonic_of(stamp):
-    """virsh stamps with the wall clock; the offset is taken now, as close to the event as we are."""
+    """virsh stamps with the wall clock; the offset is taken now, soon after the event."""
     day, milliseconds, zone, _ = stamp
     wall = time.mktime(time.strptime(day, "%Y-%m-%d %H:%M:%S"))
     shown = (int(zone[:3]) * 60 + int(zone[0] + zone[3:]) % 60) * 60

@@ -72,7 +72,7 @@ def _download_kernel(cache):
     if not names:
         raise LabError("apt-cache knows no linux-image-cloud-amd64; run apt-get update")
     with tempfile.TemporaryDirectory(dir=cache) as work:
-        # as root, apt-get drops to a user that cannot write here, and says so; it works all the same
+        # as root, apt-get warns that its own user cannot write here; it works all the same
         subprocess.run(["apt-get", "-q", "download", names[0]], cwd=work, timeout=300, check=True,
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)

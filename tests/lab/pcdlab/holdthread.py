@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Holds one thread of a process in a ptrace stop until told to end: `python3 -m pcdlab.holdthread TID`.
+"""Holds one thread in a ptrace stop until told to end: `python3 -m pcdlab.holdthread TID`.
 Says "held" when the thread has stopped. Only this thread stops; the kernel lets it go on when this
 process ends in whatever way (PTRACE_SEIZE without EXITKILL)."""
 

@@ -267,7 +267,7 @@ class Host:
 
     def qmp_by_libvirt(self, domain, command, timeout=20):
         """A QMP command through libvirt. Not on a destination in postcopy: it would wait 30 s."""
-        text = json.dumps(command) if isinstance(command, dict) else json.dumps({"execute": command})
+        text = json.dumps(command if isinstance(command, dict) else {"execute": command})
         done = self.virsh("qemu-monitor-command", domain, text, timeout=timeout)
         answer = json.loads(done.out)
         if "error" in answer:
@@ -313,7 +313,7 @@ class Host:
         return None
 
     def record(self, what="lifecycle"):
-        """Starts recording events; `what` is "lifecycle" (all libvirt events) or "monitor" (QEMU's)."""
+        """Starts recording: "lifecycle" means all of libvirt's events, "monitor" QEMU's."""
         recorder = Recorder(self, what)
         self._recorders.append(recorder)
         return recorder

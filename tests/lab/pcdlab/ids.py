@@ -65,7 +65,7 @@ def me():
 
 
 def is_stale(lab_id):
-    """Whether the process that this lab belongs to is gone, or (a lab without one) its hosts are."""
+    """Whether the process that this lab belongs to is gone, or (without one) its hosts are."""
     state = load(lab_id)
     if state is None:
         return True

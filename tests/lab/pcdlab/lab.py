@@ -126,7 +126,7 @@ class Lab:
             start_new_session=True)
 
     def down(self):
-        """Takes down whatever there is of this lab; safe to call at any time, any number of times."""
+        """Takes down whatever there is of this lab; safe at any time, any number of times."""
         for host in self.hosts:
             host.stop_recorders()
         take_down(self.id)

@@ -61,7 +61,7 @@ class Migration:
         try:
             return self.virsh.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise LabError(f"virsh migrate {self.name} is still running after {timeout:g} s") from None
+            raise LabError(f"virsh migrate {self.name} still runs after {timeout:g} s") from None
 
     def status(self):
         """The source QEMU's own word; None once it has ended or libvirt cannot say."""
@@ -96,7 +96,7 @@ class Migration:
     def wait_paused(self, timeout):
         """Until the source QEMU says `postcopy-paused`; returns when (CLOCK_MONOTONIC)."""
         wait_for(lambda: self.status() == "postcopy-paused", timeout,
-                 f"postcopy-paused of {self.name} (now: {self.status()})", 0.02)
+                 lambda: f"postcopy-paused of {self.name} (now: {self.status()})", 0.02)
         return time.monotonic()
 
     def resume(self, network=None, postcopy_bandwidth=1000):
@@ -119,10 +119,14 @@ class Migration:
     def wait_completed(self, timeout):
         """virsh's exit status is not asked: libvirt 9.0 to 10.10 may report a failure of a
         recovery that goes on and completes."""
-        wait_for(self.is_completed, timeout,
-                 f"completion of {self.name} (virsh: {self.virsh.poll()} {self.output.strip()})", 0.1)
+        wait_for(self.is_completed, timeout, self._how_it_stands, 0.1)
         self.lab.note("completed", name=self.name)
         return self
+
+    def _how_it_stands(self):
+        src, dst = (host.domstate(self.name) for host in self.lab.hosts)
+        return (f"completion of {self.name} (src: {self.status()}, {src}; dst: {dst}; "
+                f"virsh: {self.virsh.poll()} {self.output.strip()})")
 
     def stop_virsh(self):
         if self.virsh and self.virsh.poll() is None:

@@ -26,5 +26,5 @@ class Network:
         """Whether one echo request is answered."""
         host = getattr(self.lab, sender)
         peer = self.lab.dst if host is self.lab.src else self.lab.src
-        return bool(host.run("busybox", "ping", "-q", "-c", "1", "-s", str(size), "-W", str(timeout),
+        return bool(host.run("busybox", "ping", "-q", "-c", "1", "-s", size, "-W", timeout,
                              peer.addresses[self.name], check=False, timeout=timeout + 5))

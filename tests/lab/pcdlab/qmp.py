@@ -29,7 +29,7 @@ class QMP:
         self.command("qmp_capabilities", arguments={"enable": enable})
 
     def command(self, name, arguments=None, oob=False, timeout=None):
-        """The command's "return"; LabError with QEMU's words, or TimeoutError if it does not answer."""
+        """The command's "return"; LabError with QEMU's words, TimeoutError without an answer."""
         self._number += 1
         request = {"exec-oob" if oob else "execute": name, "id": self._number}
         if arguments:

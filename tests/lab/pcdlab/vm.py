@@ -27,7 +27,9 @@ XML = """\
   <on_crash>preserve</on_crash>
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
-    <serial type='file'><source path='/var/lib/libvirt/serial/{name}.log'/><target port='0'/></serial>
+    <serial type='file'>
+      <source path='/var/lib/libvirt/serial/{name}.log'/><target port='0'/>
+    </serial>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
     {devices}

@@ -7,7 +7,8 @@ import time
 def wait_for(condition, timeout, what, interval=0.05):
     """Calls `condition` until it returns something true, which is returned.
 
-    After `timeout` seconds it raises TimeoutError naming `what` and the last value seen.
+    After `timeout` seconds it raises TimeoutError naming `what` (a text, or a function that makes
+    one then) and the last value seen.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -15,5 +16,6 @@ def wait_for(condition, timeout, what, interval=0.05):
         if value:
             return value
         if time.monotonic() >= deadline:
+            what = what() if callable(what) else what
             raise TimeoutError(f"no {what} within {timeout:g} s (last seen: {value!r})")
         time.sleep(interval)
