@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Runs actions in threads of their own, each with a deadline, and brings the answer back.
+ * Must not know what an action does, nor when it is due. */
+#pragma once
+
+#include "core/pcd-ladder.h"
+#include "postcopyd-plugin.h"
+
+G_BEGIN_DECLS
+
+typedef struct _PcdExecutor PcdExecutor;
+typedef struct _PcdExecution PcdExecution;
+
+/**
+ * PcdActionHost: what built-in actions may use beside the public view
+ * (PostcopydMigration.internal). Valid until the action returns, also when it was abandoned.
+ * @monitor: (nullable): the kept control monitor of this QEMU, see qmp/pcd-monitor-keeper.h
+ * @peers: (nullable): further addresses of the peer, in the order in which to try them
+ *   (element-type utf8)
+ * @override: the operator asked with --force
+ * @order: unused
+ */
+typedef struct {
+  struct _PcdMonitorKeeper *monitor;
+  GPtrArray *peers;
+  gboolean override;
+  gpointer order;
+} PcdActionHost;
+
+/**
+ * PcdRequest: one thing to be done. Strings are copied.
+ */
+typedef struct {
+  PcdActionKind action;
+  const PcdParams *params;
+  const char *uuid;
+  const char *name;
+  PcdState state;
+  gint pid;
+  const char *libvirt_uri;
+  const char *peer_address;
+  struct _PcdMonitorKeeper *monitor;
+  GPtrArray *peers;
+  gboolean override;
+} PcdRequest;
+
+/**
+ * PcdExecutionCallback: on the main thread, exactly once.
+ * @reason: (nullable): one clause
+ */
+typedef void (*PcdExecutionCallback) (PcdOutcome outcome, const char *reason, gpointer data);
+
+/**
+ * pcd_executor_find:
+ *
+ * Returns: (nullable): the action's implementation, %NULL if this build has none
+ */
+const PostcopydAction *pcd_executor_find (PcdActionKind action);
+
+/**
+ * pcd_executor_start:
+ * @deadline_usec: from now
+ * @callback: gets the answer, or "failed" when the deadline passes; the thread is abandoned then
+ *
+ * Returns: (transfer none): valid until @callback was called
+ */
+PcdExecution *pcd_executor_start (const PcdRequest *request,
+                                  gint64 deadline_usec,
+                                  PcdExecutionCallback callback,
+                                  gpointer data);
+
+/* Asks it to end; its answer still comes. */
+void pcd_execution_cancel (PcdExecution *execution);
+
+G_END_DECLS
