@@ -32,7 +32,8 @@ complain_error (const PcdClient *self, GError *error)
 {
   if (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_NAME_HAS_NO_OWNER) ||
       g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_SERVICE_UNKNOWN)) {
-    complain (self, "it is not running there");
+    complain (self, "it is not running there; start it (systemctl start postcopyd), or name its "
+                    "bus with --bus");
   } else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT) ||
              g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ||
              g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_NO_REPLY)) {
@@ -129,6 +130,12 @@ pcd_client_open (const PcdCtl *ctl, int *ret_exit)
   *ret_exit = PCD_EXIT_NO_DAEMON;
   self->bus = call_the_bus (ctl->bus);
   self->connection = connect_to (address, &error);
+  if (!self->connection && error->domain == G_IO_ERROR &&
+      !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+    g_printerr ("%s: cannot reach the %s: %s; is dbus-daemon running? --bus names another bus\n",
+                g_get_prgname (), self->bus, error->message);
+    return NULL;
+  }
   if (!self->connection) {
     complain_error (self, error);
     return NULL;

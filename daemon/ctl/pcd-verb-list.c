@@ -18,7 +18,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (parsed >= 0)
     return parsed;
   if (argc > 1) {
-    g_printerr ("%s: unexpected argument '%s'\n", g_get_prgname (), argv[1]);
+    g_printerr ("%s: unexpected argument '%s'; it takes none\n", g_get_prgname (), argv[1]);
     return PCD_EXIT_USAGE;
   }
   g_autoptr (PcdClient) client = pcd_client_open (ctl, &exit_code);

@@ -29,7 +29,7 @@ load_set (const Options *options)
   PcdPolicySet *set = pcd_policy_load_directories ((const char *const *)directories, &error);
 
   if (!set)
-    g_printerr ("%s\n", error->message);
+    g_printerr ("postcopyctl policy: %s; --policy-dir DIR looks elsewhere\n", error->message);
   return set;
 }
 
@@ -39,7 +39,7 @@ check (int n, char **files)
   int result = PCD_EXIT_DONE;
 
   if (n == 0) {
-    g_printerr ("postcopyctl policy check: no file, expected one or more\n");
+    g_printerr ("postcopyctl policy check: no file, expected one or more policies (*.json)\n");
     return PCD_EXIT_USAGE;
   }
   for (int i = 0; i < n; i++) {
@@ -276,7 +276,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   const GOptionEntry entries[] = {
     { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_dir, "Look for policies here only",
       "DIR" },
-    { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "For programs", NULL },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print JSON", NULL },
     { NULL },
   };
 

@@ -76,8 +76,8 @@ print_status (gpointer data)
   if (warning)
     g_printerr ("%s", warning);
   if (self->domain && !has_domain (state, self->domain)) {
-    g_printerr ("%s: no migration of a domain '%s' is known here\n", g_get_prgname (),
-                self->domain);
+    g_printerr ("%s: no migration of a domain '%s' is known here; 'postcopyctl list' shows all\n",
+                g_get_prgname (), self->domain);
     self->exit_code = PCD_EXIT_NOT_FOUND;
     return FALSE;
   }
@@ -121,7 +121,8 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (parsed >= 0)
     return parsed;
   if (argc > 2) {
-    g_printerr ("%s: unexpected argument '%s'\n", g_get_prgname (), argv[2]);
+    g_printerr ("%s: unexpected argument '%s'; it takes one domain at most\n", g_get_prgname (),
+                argv[2]);
     return PCD_EXIT_USAGE;
   }
   status.domain = argc > 1 ? argv[1] : NULL;
