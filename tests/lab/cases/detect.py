@@ -10,70 +10,7 @@ import time
 from pcdlab.case import case
 from pcdlab.follower import Follower
 from pcdlab.wait import wait_for
-
-TIMEOUT = 2.0  # postcopyd.conf's default network-timeout
-
-
-class Watched:
-    """A migration in postcopy with a postcopyd on each side, and what they tell."""
-
-    def __init__(self, lab, p2p=True, mib=200, start=True, vcpus=1, **options):
-        self.lab = lab
-        self.vm = lab.vm(mib=mib, vcpus=vcpus)
-        self.followers = {}
-        if start:
-            self.start()
-        self.migration = lab.migrate(self.vm, p2p=p2p, **{"postcopy_bandwidth": 1, **options})
-        self.migration.to_postcopy(1)
-        if start:
-            self.wait_armed()
-
-    def start(self, *hosts):
-        for host in hosts or self.lab.hosts:
-            host.start_postcopyd()
-            self.followers[host.name] = Follower(host)
-
-    def wait_armed(self):
-        for host in self.lab.hosts:
-            self.followers[host.name].wait("armed", "armed", time.monotonic() - 60, 62)
-
-    def paused(self, side, since, within, cause):
-        """The phase, and the cause, which may be told a moment after it."""
-        follower = self.followers[side]
-        record = follower.wait("phase", "paused", since, within)
-        took = record["t"] - since
-        told = wait_for(lambda: follower.find("cause", None, since), 2, f"cause on {side}")
-        print(f"# {side}: paused after {took:.2f} s, cause {told['to']}: {told.get('detail', '')}")
-        assert took <= within, f"{side}: paused only after {took:.2f} s; {follower.story(since)}"
-        assert self.status(side)["cause"] == cause, f"{side}: {self.status(side)}"
-
-    def both_paused(self, since, within, cause):
-        for side in ("src", "dst"):
-            self.paused(side, since, within, cause)
-
-    def status(self, side):
-        done = getattr(self.lab, side).ctl("status", self.vm.name, "--json")
-        assert done.rc == 0, f"status on {side}: {done}"
-        return json.loads(done.out)["migrations"][0]
-
-    def told(self, side, since, kind="phase"):
-        return [r["to"] for r in self.followers[side].records
-                if r["t"] >= since and r["kind"] == kind]
-
-    def never_left_postcopy(self, since):
-        for side in ("src", "dst"):
-            status = self.status(side)
-            assert self.told(side, since) == [], f"{side}: {self.followers[side].story(since)}"
-            assert status["phase"] == "postcopy", f"{side}: {status}"
-            assert self.told(side, since, "shutdown") == [], self.followers[side].story(since)
-
-    def finish(self, since=None):
-        """Lets it run to its end, and nobody may have got in its way."""
-        self.lab.src.virsh("migrate-setspeed", self.vm.name, "1000", "--postcopy", check=False)
-        self.migration.wait_completed(60)
-        for side in ("src", "dst"):
-            self.followers[side].wait("phase", "completed", time.monotonic() - 70, 75)
-
+from pcdlab.watched import TIMEOUT, Watched
 
 def network_case(kind, within=TIMEOUT + 1, cause="network", **options):
     def run(lab):
