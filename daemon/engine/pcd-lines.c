@@ -132,6 +132,20 @@ pcd_lines_add_polls (const PcdLines *lines, GArray *polls)
   }
 }
 
+gint64
+pcd_lines_next_sample (const PcdLines *lines)
+{
+  gint64 next = G_MAXINT64;
+
+  for (guint i = 0; i < lines->open->len; i++) {
+    const Line *line = g_ptr_array_index (lines->open, i);
+
+    if (line->verdict.next > 0)
+      next = MIN (next, line->verdict.next);
+  }
+  return next;
+}
+
 static void
 set_evidence (PcdMeasure *measure, const Line *line, const char *reason)
 {

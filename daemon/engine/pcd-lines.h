@@ -48,6 +48,9 @@ guint pcd_lines_count (const PcdLines *lines);
  */
 void pcd_lines_add_polls (const PcdLines *lines, GArray *polls);
 
+/* When the judge wants the next sample at the latest, %G_MAXINT64 without a connection. */
+gint64 pcd_lines_next_sample (const PcdLines *lines);
+
 /**
  * pcd_lines_sample:
  * @measure: gets a view per connection, and the evidence

@@ -250,9 +250,11 @@ take_a_look (Look *look)
 static gint64
 time_to_next_look (const Look *look)
 {
+  gint64 now = g_get_monotonic_time ();
+
   if (look->lines && pcd_lines_count (look->lines) > 0)
-    return look->watch->config.sample_usec;
-  return g_get_monotonic_time () < look->search_until ? SEARCH_USEC : IDLE_USEC;
+    return CLAMP (pcd_lines_next_sample (look->lines) - now, 0, look->watch->config.sample_usec);
+  return now < look->search_until ? SEARCH_USEC : IDLE_USEC;
 }
 
 /* Sleeps until it is time, or something happens. Returns FALSE once QEMU has exited. */
