@@ -3,6 +3,8 @@
  * listeners. Must not decide anything itself, and must not know D-Bus. */
 #pragma once
 
+#include "core/pcd-action.h"
+#include "core/pcd-ladder.h"
 #include "core/pcd-machine.h"
 #include "core/pcd-record.h"
 #include "engine/pcd-config.h"
@@ -42,6 +44,16 @@ typedef struct {
  * @n_blocked_others: other threads that do
  * @sockets: (element-type PcdSocketView): migration connections
  * @note: (nullable): why something could not be measured or armed
+ * @policy: name of the policy that applies
+ * @policy_source: where it was chosen: "metadata", "configuration", "default", "operator"
+ * @held: an operator asked for no automatic action
+ * @incident: id in the journal, 0 without one
+ * @doing: (nullable): name of the action under way
+ * @last_action: (nullable): name of the last action that ended
+ * @last_outcome: (nullable): "done", "refused", "failed"
+ * @last_reason: (nullable): why
+ * @next_action: (nullable): what the policy will do next if nothing changes
+ * @next_time: when, microseconds since the epoch
  */
 typedef struct {
   const char *uuid;
@@ -55,6 +67,16 @@ typedef struct {
   guint n_blocked_others;
   const GPtrArray *sockets;
   const char *note;
+  const char *policy;
+  const char *policy_source;
+  gboolean held;
+  gint64 incident;
+  const char *doing;
+  const char *last_action;
+  const char *last_outcome;
+  const char *last_reason;
+  const char *next_action;
+  gint64 next_time;
 } PcdMigrationView;
 
 /**
@@ -113,6 +135,65 @@ void pcd_engine_foreach (PcdEngine *engine,
  * Returns: (transfer container) (element-type PcdRecord): oldest first; the last 1000 are kept
  */
 GPtrArray *pcd_engine_get_records (PcdEngine *engine, guint64 after);
+
+/**
+ * PcdOrder: an operator's request.
+ * @uuid: domain
+ * @role: which side of it
+ * @action: what to do
+ * @params: (nullable): %NULL for the defaults
+ * @address: (nullable): for recover: only over this address of the peer
+ * @force: do it where it would be refused as unwise; never where a safety rule forbids it
+ * @dry_run: only say what would be done
+ * @who: for the journal, such as "uid 1000"
+ */
+typedef struct {
+  const char *uuid;
+  PcdRole role;
+  PcdActionKind action;
+  const PcdParams *params;
+  const char *address;
+  gboolean force;
+  gboolean dry_run;
+  const char *who;
+} PcdOrder;
+
+/**
+ * PcdOrderCallback: on the main thread, exactly once, maybe before pcd_engine_order () returns.
+ * @reason: (nullable): one clause
+ */
+typedef void (*PcdOrderCallback) (PcdOutcome outcome, const char *reason, gpointer data);
+
+/**
+ * pcd_engine_order:
+ *
+ * Operators win over policy: a running action of the policy is asked to end, and what they did is
+ * not undone by the ladder. Safety rules hold for them, too.
+ *
+ * Returns: %FALSE with %G_IO_ERROR_NOT_FOUND if there is no such migration; @callback is not called
+ */
+gboolean pcd_engine_order (PcdEngine *engine,
+                           const PcdOrder *order,
+                           PcdOrderCallback callback,
+                           gpointer data,
+                           GError **error);
+
+/**
+ * pcd_engine_hold:
+ *
+ * No automatic action on @uuid while held; what runs is finished. Survives a restart.
+ */
+gboolean pcd_engine_hold (
+    PcdEngine *engine, const char *uuid, gboolean held, const char *who, GError **error);
+
+/**
+ * pcd_engine_set_policy:
+ * @name: (nullable): a policy's name, %NULL goes back to what metadata and configuration say
+ *
+ * For a migration under way; takes effect at once. (For a domain at rest: its metadata.)
+ */
+gboolean pcd_engine_set_policy (
+    PcdEngine *engine, const char *uuid, const char *name, const char *who, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdEngine, pcd_engine_free)
 
