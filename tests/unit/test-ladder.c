@@ -202,6 +202,7 @@ typedef enum {
   PHASE,
   FLOW,
   CAUSE,
+  PAUSED_AS, /* with that cause from the start */
   UNATTENDED,
   HOLD,
   DRY_RUN,
@@ -260,6 +261,10 @@ apply (World *world, const Line *line)
   switch (line->op) {
   case PHASE:
     set_phase (world, line->a);
+    break;
+  case PAUSED_AS:
+    set_phase (world, PCD_PHASE_PAUSED);
+    world->state.cause = line->a;
     break;
   case FLOW:
     world->state.flow = line->a;
@@ -570,15 +575,25 @@ static const Story stories[] = {
     "1.100 start notify 1\n61.000 start recover 1\n" },
   { "rule-8/nor-that-of-virsh-domjobabort",
     PCD_ROLE_SOURCE,
-    "fence",
-    { { 0, ALLOW_DESTROY, TRUE },
-      { 0, HOLD, TRUE },
-      { 0, PHASE, PCD_PHASE_PAUSED },
-      { 0, CAUSE, PCD_CAUSE_OPERATOR },
-      { 0, HOLD, FALSE },
-      { 10, UNTIL } },
-    /* release gives it to policy */
-    "0.000 start notify 1\n0.000 start recover 1\n" },
+    "recover",
+    { { 0, PAUSED_AS, PCD_CAUSE_OPERATOR }, { 60000, UNTIL } },
+    "0.000 start notify 1\n" },
+  { "rule-8/but-release-gives-it-to-policy",
+    PCD_ROLE_SOURCE,
+    "recover",
+    { { 0, PAUSED_AS, PCD_CAUSE_OPERATOR },
+      { 1000, HOLD, TRUE },
+      { 2000, HOLD, FALSE },
+      { 60000, UNTIL } },
+    "0.000 start notify 1\n2.000 start recover 1\n" },
+  { "rule-8/and-the-next-pause-is-another-one",
+    PCD_ROLE_SOURCE,
+    "recover",
+    { { 0, PAUSED_AS, PCD_CAUSE_OPERATOR },
+      { 5000, PHASE, PCD_PHASE_POSTCOPY },
+      { 9000, PAUSED_AS, PCD_CAUSE_NETWORK },
+      { 60000, UNTIL } },
+    "0.000 start notify 1\n9.000 start notify 1\n9.000 start recover 1\n" },
   { "rule-8/an-operators-pause-is-not-fenced",
     PCD_ROLE_SOURCE,
     "fence",
@@ -595,12 +610,9 @@ static const Story stories[] = {
     "recover",
     { { 0, PHASE, PCD_PHASE_POSTCOPY },
       { 0, FLOW, PCD_FLOW_STALLED },
-      { 3000, UNTIL },
-      { 3100, HOLD, TRUE },
-      { 3100, PHASE, PCD_PHASE_PAUSED },
-      { 3100, CAUSE, PCD_CAUSE_OPERATOR },
+      { 3100, PAUSED_AS, PCD_CAUSE_OPERATOR },
       { 3200, UNTIL } },
-    "3.000 start force-pause 1\n" },
+    "3.000 start force-pause 1\n3.100 start notify 1\n3.100 start recover 1\n" },
   { "rule-8/an-operator-comes-between",
     PCD_ROLE_DESTINATION,
     "protect",
@@ -908,6 +920,9 @@ random_op (World *world)
   case POLICY:
     check_change (world);
     return;
+  case ALLOW_DESTROY:
+    line.a = g_test_rand_int_range (0, 4) != 0;
+    break;
   case HOLD:
   case DRY_RUN:
   case UNATTENDED:
@@ -948,7 +963,7 @@ test_random (gconstpointer data)
   world->check = check_effect;
   world->data = &seen;
   for (guint i = 0; i < 20000; i++) {
-    gint64 pause = g_test_rand_int_range (0, 10) == 0 ? 400 * S : 3 * S;
+    gint64 pause = g_test_rand_int_range (0, 5) == 0 ? 800 * S : 3 * S;
 
     if (i % 200 == 0)
       new_migration (world);
