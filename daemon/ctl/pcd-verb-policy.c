@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* postcopyctl policy: checks, lists and shows policies. Needs no daemon. */
+/* postcopyctl policy: checks, lists, shows and simulates policies. Needs no daemon. */
+#include "ctl/pcd-policy-simulate.h"
 #include "ctl/pcd-verbs.h"
 
 #include <json-glib/json-glib.h>
+#include <string.h>
 
 #include "core/pcd-duration.h"
 #include "engine/pcd-policy-load.h"
@@ -11,14 +13,15 @@ static int run (const PcdCtl *ctl, int argc, char **argv);
 
 const PcdVerb pcd_verb_policy = {
   .name = "policy",
-  .synopsis = "list | show NAME | check FILE...",
-  .summary = "Check, list or show policies",
+  .synopsis = "list | show NAME | check FILE... | simulate POLICY TRACE",
+  .summary = "Check, list, show or simulate policies",
   .run = run,
 };
 
 typedef struct {
   char *policy_dir;
   gboolean json;
+  PcdPolicySimulate simulate;
 } Options;
 
 static PcdPolicySet *
@@ -247,6 +250,36 @@ show (const Options *options, const char *name)
   return PCD_EXIT_DONE;
 }
 
+/* POLICY is a file if it looks like one, else a name. */
+static PcdPolicy *
+find_policy (const Options *options, const char *name)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (g_str_has_suffix (name, ".json") || strchr (name, '/')) {
+    PcdPolicy *policy = pcd_policy_load_file (name, &error);
+    if (!policy)
+      g_printerr ("%s\n", error->message);
+    return policy;
+  }
+  g_autoptr (PcdPolicySet) set = load_set (options);
+  PcdPolicy *policy = set ? pcd_policy_set_lookup (set, name) : NULL;
+  if (set && !policy)
+    g_printerr ("postcopyctl policy simulate: no policy '%s', expected one of those that "
+                "'postcopyctl policy list' shows, or a file\n",
+                name);
+  return policy ? pcd_policy_ref (policy) : NULL;
+}
+
+static int
+simulate (const Options *options, const char *name, const char *trace)
+{
+  g_autoptr (PcdPolicy) policy = find_policy (options, name);
+
+  return policy ? pcd_policy_simulate (policy, trace, &options->simulate, options->json)
+                : PCD_EXIT_USAGE;
+}
+
 static int
 usage (void)
 {
@@ -256,7 +289,7 @@ usage (void)
 }
 
 static int
-dispatch (Options *options, int argc, char **argv)
+dispatch (const Options *options, int argc, char **argv)
 {
   const char *verb = argc > 1 ? argv[1] : "";
 
@@ -266,6 +299,8 @@ dispatch (Options *options, int argc, char **argv)
     return list (options);
   if (g_str_equal (verb, "show") && argc == 3)
     return show (options, argv[2]);
+  if (g_str_equal (verb, "simulate") && argc == 4)
+    return simulate (options, argv[2], argv[3]);
   return usage ();
 }
 
@@ -273,10 +308,19 @@ static int
 run (const PcdCtl *ctl, int argc, char **argv)
 {
   Options options = { 0 };
+  PcdPolicySimulate *simulation = &options.simulate;
   const GOptionEntry entries[] = {
     { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_dir, "Look for policies here only",
       "DIR" },
     { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print JSON", NULL },
+    { "outcome", 0, 0, G_OPTION_ARG_STRING_ARRAY, &simulation->outcomes,
+      "simulate: how actions end: done, refused or failed", "[ACTION=]OUTCOME" },
+    { "fact", 0, 0, G_OPTION_ARG_STRING_ARRAY, &simulation->facts,
+      "simulate: what holds: yes, no or unknown", "PREDICATE=ANSWER" },
+    { "allow-destroy", 0, 0, G_OPTION_ARG_NONE, &simulation->allow_destroy,
+      "simulate: as on a host that allows it", NULL },
+    { "for", 0, 0, G_OPTION_ARG_STRING, &simulation->go_on, "simulate: go on after the last event",
+      "DURATION" },
     { NULL },
   };
 
@@ -284,5 +328,8 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (result < 0)
     result = dispatch (&options, argc, argv);
   g_free (options.policy_dir);
+  g_strfreev (simulation->outcomes);
+  g_strfreev (simulation->facts);
+  g_free (simulation->go_on);
   return result;
 }
