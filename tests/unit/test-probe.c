@@ -577,7 +577,9 @@ test_prober_killed (gconstpointer data)
       break;
     if (ended > 0) {
       n_reaped++;
-      g_assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
+      /* The guest may also get its page, as its userfaultfd closes, and end before the signal. */
+      if (ended == pid)
+        g_assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
     } else {
       g_usleep (1000);
     }
