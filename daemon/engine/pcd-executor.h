@@ -18,17 +18,15 @@ typedef struct _PcdExecution PcdExecution;
  * @peers: (nullable): further addresses of the peer, in the order in which to try them
  *   (element-type utf8)
  * @override: the operator asked with --force
- * @order: unused
  */
 typedef struct {
   struct _PcdMonitorKeeper *monitor;
   GPtrArray *peers;
   gboolean override;
-  gpointer order;
 } PcdActionHost;
 
 /**
- * PcdRequest: one thing to be done. Strings are copied.
+ * PcdRequest: one thing to be done. Strings are copied, references of @host are taken.
  */
 typedef struct {
   PcdActionKind action;
@@ -39,9 +37,7 @@ typedef struct {
   gint pid;
   const char *libvirt_uri;
   const char *peer_address;
-  struct _PcdMonitorKeeper *monitor;
-  GPtrArray *peers;
-  gboolean override;
+  PcdActionHost host;
 } PcdRequest;
 
 /**
