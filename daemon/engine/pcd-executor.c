@@ -4,6 +4,7 @@
 #include "engine/pcd-executor.h"
 
 #include "actions/pcd-actions.h"
+#include "qmp/pcd-monitor-keeper.h"
 
 #include <string.h>
 
@@ -41,6 +42,7 @@ execution_unref (PcdExecution *self)
   if (!g_atomic_ref_count_dec (&self->refs))
     return;
   g_clear_pointer (&self->host.peers, g_ptr_array_unref);
+  g_clear_pointer (&self->host.monitor, pcd_monitor_keeper_unref);
   g_ptr_array_unref (self->texts);
   g_array_unref (self->params);
   g_free (self);
@@ -187,6 +189,9 @@ pcd_executor_start (const PcdRequest *request,
   self->host = request->host;
   if (self->host.peers)
     g_ptr_array_ref (self->host.peers);
+  if (self->host.monitor)
+    pcd_monitor_keeper_ref (self->host.monitor);
+  self->host.peer_uri = keep (self, request->host.peer_uri);
   describe (self, request);
   self->job = (PostcopydJob){
     .struct_size = sizeof self->job,

@@ -18,11 +18,19 @@ typedef struct _PcdExecution PcdExecution;
  * @peers: (nullable): further addresses of the peer, in the order in which to try them
  *   (element-type utf8)
  * @override: the operator asked with --force
+ * @allow_destroy: the host's own configuration says so (rule 4)
+ * @we_stopped: an action `stop` of ours was begun in this incident, whatever came of it
+ * @peer_uri: (nullable): the other host's libvirt, for proof that its side is gone
+ * @phase_since_usec: g_get_monotonic_time() when the phase began, 0 if not known
  */
 typedef struct {
   struct _PcdMonitorKeeper *monitor;
   GPtrArray *peers;
   gboolean override;
+  gboolean allow_destroy;
+  gboolean we_stopped;
+  const char *peer_uri;
+  gint64 phase_since_usec;
 } PcdActionHost;
 
 /**

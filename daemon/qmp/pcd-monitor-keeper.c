@@ -80,6 +80,18 @@ pcd_monitor_keeper_is_ready (PcdMonitorKeeper *keeper, char **ret_why_not)
   return is_ready;
 }
 
+/* Not g_main_context_invoke_full (): that runs the function here and now if nobody holds the
+ * context at the moment. */
+static void
+post (GMainContext *context, int priority, GSourceFunc function, gpointer data, GDestroyNotify done)
+{
+  g_autoptr (GSource) source = g_idle_source_new ();
+
+  g_source_set_priority (source, priority);
+  g_source_set_callback (source, function, data, done);
+  g_source_attach (source, context);
+}
+
 /* ---- finding it, in a thread: the process' command line may be slow to read ---- */
 
 typedef struct {
@@ -204,7 +216,7 @@ find_thread (gpointer data)
   found->path = pcd_monitor_find (found->keeper->pid, xml, &found->error);
   if (found->path && !pcd_monitor_make_private (found->path, &found->error))
     g_clear_pointer (&found->path, g_free);
-  g_main_context_invoke_full (context, G_PRIORITY_DEFAULT, on_found, found, found_free);
+  post (context, G_PRIORITY_DEFAULT, on_found, found, found_free);
   return NULL;
 }
 
@@ -415,8 +427,7 @@ pcd_monitor_keeper_call (PcdMonitorKeeper *keeper,
   if (!may_send (keeper, command, arguments, flags, blocked, error))
     return NULL;
   call = call_new (keeper, command, arguments, flags, until);
-  g_main_context_invoke_full (keeper->context, G_PRIORITY_HIGH, on_call, call_ref (call),
-                              call_unref);
+  post (keeper->context, G_PRIORITY_HIGH, on_call, call_ref (call), call_unref);
   return call_wait (call, error);
 }
 
