@@ -12,6 +12,7 @@ from pcdlab.follower import Follower
 from pcdlab.wait import wait_for
 from pcdlab.watched import TIMEOUT, Watched
 
+
 def network_case(kind, within=TIMEOUT + 1, cause="network", **options):
     def run(lab):
         watched = Watched(lab)
