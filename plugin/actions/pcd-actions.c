@@ -2,12 +2,18 @@
 /* The table of built-in actions: one line each. */
 #include "actions/pcd-actions.h"
 
+#include "actions/destroy/pcd-action-destroy.h"
+#include "actions/force-pause/pcd-action-force-pause.h"
+#include "actions/freeze/pcd-action-freeze.h"
 #include "actions/notify/pcd-action-notify.h"
+#include "actions/resume/pcd-action-resume.h"
+#include "actions/stop/pcd-action-stop.h"
 
 #include <string.h>
 
 static const PostcopydPlugin *const actions[] = {
-  &pcd_action_notify_plugin,
+  &pcd_action_destroy_plugin, &pcd_action_force_pause_plugin, &pcd_action_freeze_plugin,
+  &pcd_action_notify_plugin,  &pcd_action_resume_plugin,      &pcd_action_stop_plugin,
 };
 
 const PostcopydPlugin *

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What several built-in actions need.
+ * Must not know what any of them does. */
+#include "actions/pcd-action-util.h"
+
+#define ANSWER_USEC (100 * 1000)
+
+static void
+say (const PcdReason *reason, const char *format, va_list args)
+{
+  if (reason->size > 0)
+    g_vsnprintf (reason->text, reason->size, format, args);
+}
+
+#define SAY(name, outcome)                                                                         \
+  PostcopydOutcome name (const PcdReason *reason, const char *format, ...)                         \
+  {                                                                                                \
+    va_list args;                                                                                  \
+                                                                                                   \
+    va_start (args, format);                                                                       \
+    say (reason, format, args);                                                                    \
+    va_end (args);                                                                                 \
+    return outcome;                                                                                \
+  }
+
+SAY (pcd_action_done, POSTCOPYD_DONE)
+SAY (pcd_action_refuse, POSTCOPYD_REFUSED)
+SAY (pcd_action_fail, POSTCOPYD_FAILED)
+
+const PcdActionHost *
+pcd_action_host (const PostcopydMigration *migration)
+{
+  static const PcdActionHost none = { 0 };
+
+  return migration->internal ? migration->internal : &none;
+}
+
+/* Anything but a destination: what is only for destinations is not for the unknown. */
+gboolean
+pcd_action_is_source (const PostcopydMigration *migration)
+{
+  return g_strcmp0 (migration->role, "destination") != 0;
+}
+
+const char *
+pcd_action_param (const PostcopydMigration *migration, const char *name)
+{
+  for (guint i = 0; i < migration->n_params; i++)
+    if (g_str_equal (migration->params[i].name, name))
+      return migration->params[i].value;
+  return NULL;
+}
+
+PcdMonitorKeeper *
+pcd_action_monitor (const PostcopydMigration *migration, char **ret_why_not)
+{
+  PcdMonitorKeeper *monitor = pcd_action_host (migration)->monitor;
+
+  if (!monitor)
+    *ret_why_not = g_strdup ("no control monitor");
+  return monitor && pcd_monitor_keeper_is_ready (monitor, ret_why_not) ? monitor : NULL;
+}
+
+gint64
+pcd_action_limit (const PostcopydJob *job, gint64 usec)
+{
+  return MIN (g_get_monotonic_time () + usec, job->deadline_usec - ANSWER_USEC);
+}
+
+PcdQmpBlocked
+pcd_blocked_from_report (const PcdThreadReport *threads, const PcdFreezeReport *freeze)
+{
+  PcdQmpBlocked blocked = { .is_known = !threads->no_ptrace && !threads->no_stack,
+                            .frozen_vcpus = freeze->n_frozen + freeze->n_pending };
+
+  for (guint i = 0; i < threads->threads->len; i++) {
+    const PcdThreadClass *class = &((const PcdThread *)threads->threads->pdata[i])->class;
+    gboolean counts = class->blocked != PCD_ANSWER_NO || class->kickable != PCD_ANSWER_YES;
+
+    if (!class->is_vcpu)
+      blocked.others += class->blocked == PCD_ANSWER_YES;
+    else if (counts) {
+      blocked.vcpus++;
+      blocked.unkickable_vcpus += class->kickable != PCD_ANSWER_YES;
+    }
+  }
+  return blocked;
+}
+
+PcdThreadReport *
+pcd_action_look (pid_t pid,
+                 PcdThreadsMode mode,
+                 PcdQmpBlocked *ret_blocked,
+                 PcdFreezeReport *ret_freeze,
+                 GError **error)
+{
+  PcdThreadReport *threads = pcd_threads_read (pid, mode, error);
+  PcdFreezeReport freeze;
+
+  if (!threads)
+    return NULL;
+  freeze = pcd_freezer_look (pid, threads);
+  if (ret_blocked)
+    *ret_blocked = pcd_blocked_from_report (threads, &freeze);
+  if (ret_freeze)
+    *ret_freeze = freeze;
+  return threads;
+}

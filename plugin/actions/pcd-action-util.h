@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What several built-in actions need: answers with a reason, a look at QEMU's threads.
+ * Must not know what any of them does. */
+#pragma once
+
+#include "core/pcd-qmp-safe.h"
+#include "engine/pcd-executor.h"
+#include "host/pcd-freezer.h"
+#include "host/pcd-threads.h"
+#include "postcopyd-plugin.h"
+#include "qmp/pcd-monitor-keeper.h"
+
+G_BEGIN_DECLS
+
+/* Where an action puts its reason. */
+typedef struct {
+  char *text;
+  size_t size;
+} PcdReason;
+
+PostcopydOutcome pcd_action_done (const PcdReason *reason, const char *format, ...)
+    G_GNUC_PRINTF (2, 3);
+PostcopydOutcome pcd_action_refuse (const PcdReason *reason, const char *format, ...)
+    G_GNUC_PRINTF (2, 3);
+PostcopydOutcome pcd_action_fail (const PcdReason *reason, const char *format, ...)
+    G_GNUC_PRINTF (2, 3);
+
+const PcdActionHost *pcd_action_host (const PostcopydMigration *migration);
+gboolean pcd_action_is_source (const PostcopydMigration *migration);
+
+/* (nullable): the parameter's value. */
+const char *pcd_action_param (const PostcopydMigration *migration, const char *name);
+
+/* The kept monitor if it is connected, else %NULL and why not (transfer full). */
+PcdMonitorKeeper *pcd_action_monitor (const PostcopydMigration *migration, char **ret_why_not);
+
+/**
+ * pcd_action_limit:
+ *
+ * Returns: the moment so many µs from now, but not behind the job's deadline, of which a tenth of a
+ *   second is left for the answer
+ */
+gint64 pcd_action_limit (const PostcopydJob *job, gint64 usec);
+
+/**
+ * pcd_action_look:
+ * @ret_blocked: (out) (optional): the same for pcd_qmp_may_send(); what is not known to be harmless
+ *   counts as harmful
+ * @ret_freeze: (out) (optional): what is frozen
+ *
+ * Returns: (transfer full) (nullable): QEMU's threads now
+ */
+PcdThreadReport *pcd_action_look (pid_t pid,
+                                  PcdThreadsMode mode,
+                                  PcdQmpBlocked *ret_blocked,
+                                  PcdFreezeReport *ret_freeze,
+                                  GError **error);
+
+/**
+ * pcd_blocked_from_report:
+ *
+ * Pure.
+ */
+PcdQmpBlocked pcd_blocked_from_report (const PcdThreadReport *threads,
+                                       const PcdFreezeReport *freeze);
+
+G_END_DECLS
