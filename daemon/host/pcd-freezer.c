@@ -9,17 +9,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* A vCPU that runs leaves the guest within microseconds; a loaded host schedules it later. */
 #define SETTLE_USEC 40000
 #define STEP_USEC   500
-/* A TCG vCPU that waits on a futex may be the one whom QEMU's big lock is handed to, so another
- * moment is better; one that is halted sleeps there for good. */
-#define FUTEX_TRIES 12
 #define MAX_TRIES   400
+/* How long QEMU is asked: with what freezing takes, less than PCD_FREEZER_ANSWER_USEC. A TCG vCPU
+ * is often frozen with the big lock, so there a bad freeze has to be noticed sooner. */
+#define FIRST_ASK_USEC 500000
+#define ASK_KVM_USEC   60000
+#define ASK_TCG_USEC   25000
 
 typedef struct {
   pid_t tid;
@@ -116,9 +120,23 @@ wait_frozen (const Vcpu *vcpu, gint64 until)
   return TRUE;
 }
 
-/* Where a frozen thread stands: in its last system call, as that shows. */
+/* In futex (2), where it sleeps on a condition (FUTEX_WAIT_BITSET, as pthread_cond_wait () does: a
+ * halted vCPU), not in a queue for a lock (FUTEX_WAIT): the lock would be handed to it, and the
+ * next in the queue wait for ever. */
 static gboolean
-stands_well (const Freezer *freezer, const Vcpu *vcpu, guint try)
+waits_on_condition (const char *text)
+{
+  g_auto (GStrv) words = g_strsplit (text, " ", 4);
+
+  if (g_strv_length (words) < 4 || atoi (words[0]) != SYS_futex)
+    return FALSE;
+  return (g_ascii_strtoull (words[2], NULL, 16) & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
+}
+
+/* Where a frozen thread stands: in its last system call, as that shows. A TCG vCPU that is outside
+ * of any may still hold QEMU's big lock: only asking tells. */
+static gboolean
+stands_well (const Freezer *freezer, const Vcpu *vcpu)
 {
   g_autofree char *text = pcd_task_read_file (vcpu->task_fd, "syscall");
   int fd;
@@ -127,7 +145,7 @@ stands_well (const Freezer *freezer, const Vcpu *vcpu, guint try)
     return FALSE;
   if (freezer->is_kvm)
     return pcd_thread_syscall_is_kvm_run (text, &fd);
-  return try >= FUTEX_TRIES || g_str_has_prefix (text, "-1 ");
+  return g_str_has_prefix (text, "-1 ") || waits_on_condition (text);
 }
 
 static const PcdThread *
@@ -170,7 +188,7 @@ freeze_one (Freezer *freezer, Vcpu *vcpu, GError **error)
       vcpu->state = PCD_FREEZE_PENDING;
       return TRUE;
     }
-    if (wait_frozen (vcpu, began + 4 * SETTLE_USEC) && stands_well (freezer, vcpu, try)) {
+    if (wait_frozen (vcpu, began + 4 * SETTLE_USEC) && stands_well (freezer, vcpu)) {
       vcpu->state = PCD_FREEZE_DONE;
       return TRUE;
     }
@@ -247,14 +265,13 @@ prepare_all (Freezer *freezer, GError **error)
 static gboolean
 answers (const Freezer *freezer)
 {
-  gint64 now = g_get_monotonic_time ();
-
-  return freezer->ask (MIN (now + PCD_FREEZER_ANSWER_USEC, MAX (freezer->until, now + 1000)),
+  return freezer->ask (g_get_monotonic_time () + (freezer->is_kvm ? ASK_KVM_USEC : ASK_TCG_USEC),
                        freezer->data);
 }
 
+/* KVM: each by itself, the others go on meanwhile; a bad one stands still for a millisecond. */
 static gboolean
-freeze_each (Freezer *freezer, GError **error)
+freeze_kvm (Freezer *freezer, GError **error)
 {
   for (guint i = 0; i < freezer->vcpus->len; i++) {
     Vcpu *vcpu = freezer->vcpus->pdata[i];
@@ -262,6 +279,23 @@ freeze_each (Freezer *freezer, GError **error)
       return FALSE;
   }
   return TRUE;
+}
+
+/* TCG: all at once, as any of them may hold the lock that QEMU needs to answer. */
+static gboolean
+freeze_tcg (Freezer *freezer)
+{
+  gint64 until = g_get_monotonic_time () + SETTLE_USEC;
+  gboolean all_well = TRUE;
+
+  for (guint i = 0; i < freezer->vcpus->len; i++)
+    pcd_cgroup_freeze (((Vcpu *)freezer->vcpus->pdata[i])->folder, TRUE, NULL);
+  for (guint i = 0; i < freezer->vcpus->len && all_well; i++) {
+    Vcpu *vcpu = freezer->vcpus->pdata[i];
+    all_well = wait_frozen (vcpu, until) && stands_well (freezer, vcpu);
+    vcpu->state = all_well ? PCD_FREEZE_DONE : PCD_FREEZE_NONE;
+  }
+  return all_well;
 }
 
 static void
@@ -274,28 +308,37 @@ thaw_each (Freezer *freezer)
   }
 }
 
+static void
+note_try (Freezer *freezer, gint64 began)
+{
+  freezer->report.n_tries++;
+  freezer->report.longest_usec =
+      MAX (freezer->report.longest_usec, g_get_monotonic_time () - began);
+}
+
 /* Freezes all; then QEMU has to answer, unless it did not before either. */
 static gboolean
 freeze_all (Freezer *freezer, gboolean must_answer, GError **error)
 {
-  gint64 began;
-
   do {
-    if (!freeze_each (freezer, error))
+    gint64 began = g_get_monotonic_time ();
+    gboolean is_good = TRUE;
+
+    if (!freezer->is_kvm)
+      is_good = freeze_tcg (freezer);
+    else if (!freeze_kvm (freezer, error))
       return FALSE;
-    if (!must_answer)
-      return TRUE;
-    began = g_get_monotonic_time ();
-    if (answers (freezer))
+    else
+      began = g_get_monotonic_time ();
+    if (is_good && (!must_answer || answers (freezer)))
       return TRUE;
     thaw_each (freezer);
-    freezer->report.n_tries++;
-    freezer->report.longest_usec =
-        MAX (freezer->report.longest_usec, g_get_monotonic_time () - began);
-    g_usleep ((gulong)g_random_int_range (20000, 40000));
+    note_try (freezer, began);
+    g_usleep ((gulong)g_random_int_range (5000, 15000));
   } while (g_get_monotonic_time () < freezer->until);
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-               "QEMU's monitor did not answer while the vCPUs were frozen");
+               "QEMU's monitor did not answer while the vCPUs were frozen, in %u tries",
+               freezer->report.n_tries);
   return FALSE;
 }
 
@@ -318,7 +361,8 @@ count (Freezer *freezer)
 static gboolean
 check_ask (const Freezer *freezer, gboolean *ret_must_answer, GError **error)
 {
-  *ret_must_answer = freezer->ask && answers (freezer);
+  *ret_must_answer =
+      freezer->ask && freezer->ask (g_get_monotonic_time () + FIRST_ASK_USEC, freezer->data);
   if (freezer->is_kvm || *ret_must_answer)
     return TRUE;
   /* A vCPU thread of TCG may hold QEMU's big lock wherever it stands. */
