@@ -197,8 +197,8 @@ class Demo:
 
     def break_network(self):
         self.tell.step("Pull the cable",
-                       "No packet says goodbye. Without postcopyd, libvirt on src told of it after 30 s, "
-                       "and nobody on dst within 175 s, when that was measured.")
+                       "No packet says goodbye. Without postcopyd, libvirt on src told of it after 28 s, "
+                       "and nobody on dst within 180 s (tests/bench/detect).")
         self.cut = self.lab.cut("link-down")
         since = self.cut.t
         self.tell.command("src", "ip link set mig0 down")
