@@ -7,8 +7,8 @@
 #include <string.h>
 
 static const PcdVerb *const verbs[] = {
-  &pcd_verb_probe,  &pcd_verb_inspect, &pcd_verb_list, &pcd_verb_status,
-  &pcd_verb_events, &pcd_verb_policy,  NULL,
+  &pcd_verb_probe,  &pcd_verb_inspect, &pcd_verb_list,     &pcd_verb_status,
+  &pcd_verb_events, &pcd_verb_policy,  &pcd_verb_incident, NULL,
 };
 
 static char *

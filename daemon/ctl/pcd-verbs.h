@@ -8,6 +8,7 @@ G_BEGIN_DECLS
 
 extern const PcdVerb pcd_verb_events;
 extern const PcdVerb pcd_verb_list;
+extern const PcdVerb pcd_verb_incident;
 extern const PcdVerb pcd_verb_inspect;
 extern const PcdVerb pcd_verb_policy;
 extern const PcdVerb pcd_verb_probe;
