@@ -21,8 +21,13 @@ def cases(test):
         yield good, test["result"] == "SKIP", "whole program", test["result"]
 
 
+try:
+    log = open(sys.argv[1], encoding="utf-8")
+except OSError as problem:  # meson found no test to run, or did not get that far
+    print(f"{problem}\n0 passed, 1 failed, 0 skipped")
+    sys.exit(1)
 passed = failed = skipped = 0
-for text in open(sys.argv[1], encoding="utf-8"):
+for text in log:
     test = json.loads(text)
     tally = list(cases(test))
     # A program that failed is one failure more only if none of its cases says so.

@@ -5,13 +5,14 @@
  * the other half of this contract. */
 #include <stdint.h>
 
-#define FIRST_MIB 16 /* below: this program, the BIOS's areas */
-#define MAX_VCPUS 16
-#define PAGE 4096
-#define SERIAL 0x3f8
-#define SECOND_SERIAL 0x2f8 /* where there is one: ticks too, unasked whether anybody takes them */
-#define LAPIC_ICR_LOW ((volatile uint32_t *) 0xfee00300)
-#define LAPIC_SVR ((volatile uint32_t *) 0xfee000f0)
+#define FIRST_MIB     16 /* below: this program, the BIOS's areas */
+#define MAX_VCPUS     16
+#define PAGE          4096
+#define SERIAL        0x3f8
+#define SECOND_SERIAL 0x2f8 /* where there is one: ticks too, unasked whether anybody takes them   \
+                             */
+#define LAPIC_ICR_LOW ((volatile uint32_t *)0xfee00300)
+#define LAPIC_SVR     ((volatile uint32_t *)0xfee000f0)
 
 struct mark {
   volatile uint64_t round;
@@ -23,14 +24,14 @@ static volatile uint64_t rounds[MAX_VCPUS]; /* finished, per vCPU */
 static inline void
 outb (uint16_t port, uint8_t value)
 {
-  __asm__ volatile ("outb %0, %1" : : "a"(value), "Nd"(port));
+  __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
 }
 
 static inline uint8_t
 inb (uint16_t port)
 {
   uint8_t value;
-  __asm__ volatile ("inb %1, %0" : "=a"(value) : "Nd"(port));
+  __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
   return value;
 }
 
@@ -40,7 +41,7 @@ print (const char *text)
   for (; *text; text++) {
     while (!(inb (SERIAL + 5) & 0x20))
       ;
-    outb (SERIAL, (uint8_t) *text);
+    outb (SERIAL, (uint8_t)*text);
   }
 }
 
@@ -55,7 +56,7 @@ argument (const char *line, const char *key, uint32_t fallback)
       continue;
     uint32_t value = 0;
     for (l++; *l >= '0' && *l <= '9'; l++)
-      value = value * 10 + (uint32_t) (*l - '0');
+      value = value * 10 + (uint32_t)(*l - '0');
     return value;
   }
   return fallback;
@@ -65,7 +66,7 @@ static void
 pause_a_while (uint32_t turns)
 {
   while (turns--)
-    __asm__ volatile ("pause");
+    __asm__ volatile("pause");
 }
 
 static void
@@ -74,7 +75,7 @@ start_others (void)
   *LAPIC_SVR |= 0x100;
   *LAPIC_ICR_LOW = 0x000c4500; /* INIT, all but self */
   pause_a_while (200000);
-  for (int i = 0; i < 2; i++) { /* the second is ignored by a vCPU that runs already */
+  for (int i = 0; i < 2; i++) {  /* the second is ignored by a vCPU that runs already */
     *LAPIC_ICR_LOW = 0x000c4608; /* start-up at 0x8000 */
     pause_a_while (20000);
   }
@@ -87,10 +88,10 @@ void
 touch_memory (uint32_t vcpu, uint32_t info)
 {
   /* The multiboot information: word 0 flags, bit 2 says that word 4 is the command line. */
-  const uint32_t *mb = (const uint32_t *) (uintptr_t) info;
-  const char *line = mb[0] & 4 ? (const char *) (uintptr_t) mb[4] : "";
+  const uint32_t *mb = (const uint32_t *)(uintptr_t)info;
+  const char *line = mb[0] & 4 ? (const char *)(uintptr_t)mb[4] : "";
   uint32_t vcpus = argument (line, "vcpus", 1);
-  uint64_t pages = (uint64_t) argument (line, "mib", 16) * 256 / vcpus;
+  uint64_t pages = (uint64_t)argument (line, "mib", 16) * 256 / vcpus;
   uint32_t rest = argument (line, "rest", 0);
   uint64_t first = FIRST_MIB * 256 + vcpu * pages;
 
@@ -101,7 +102,7 @@ touch_memory (uint32_t vcpu, uint32_t info)
   }
   for (uint64_t round = 1;; round++) {
     for (uint64_t page = first; page < first + pages; page++) {
-      struct mark *mark = (struct mark *) (uintptr_t) (page * PAGE);
+      struct mark *mark = (struct mark *)(uintptr_t)(page * PAGE);
       mark->page = page;
       mark->round = round;
     }
