@@ -147,8 +147,8 @@ read_duration (const Reader *reader,
   return TRUE;
 }
 
-static gboolean
-is_good_name (const char *name)
+gboolean
+pcd_policy_name_is_good (const char *name)
 {
   if (!g_ascii_islower (name[0]) || strlen (name) > MAX_NAME)
     return FALSE;
@@ -167,12 +167,10 @@ read_names (Reader *reader, const PcdNode *root, GError **error)
 
   if (!name)
     return FALSE;
-  if (!is_good_name (name->string)) {
+  if (!pcd_policy_name_is_good (name->string)) {
     g_autofree char *quoted = pcd_node_quote (name->string);
-    return pcd_node_refuse (name, reader->file, error,
-                            "got %s, expected up to %d lower case letters, digits and dashes, "
-                            "a letter first",
-                            quoted, MAX_NAME);
+    return pcd_node_refuse (name, reader->file, error, "got %s, expected " PCD_POLICY_NAME_EXPECTED,
+                            quoted);
   }
   reader->policy->name = g_strdup (name->string);
   if (schema && !expect_kind (reader, schema, PCD_NODE_STRING, error))

@@ -85,6 +85,16 @@ PcdPolicy *pcd_policy_parse (const char *text, gsize length, const char *origin,
 PcdPolicy *pcd_policy_ref (PcdPolicy *policy);
 void pcd_policy_unref (PcdPolicy *policy);
 
+/* What pcd_policy_name_is_good () wants, for messages. */
+#define PCD_POLICY_NAME_EXPECTED "up to 32 lower case letters, digits and dashes, a letter first"
+
+/**
+ * pcd_policy_name_is_good:
+ *
+ * Returns: whether a policy can have that name
+ */
+gboolean pcd_policy_name_is_good (const char *name);
+
 /**
  * pcd_step_to_string:
  *
