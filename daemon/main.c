@@ -172,7 +172,7 @@ on_reload_signal (gpointer data)
 {
   Daemon *self = data;
   g_autoptr (GError) error = NULL;
-  PcdConfig config;
+  g_auto (PcdConfig) config = { 0 };
 
   if (self->ready)
     pcd_notify_reloading (self->notify);
@@ -245,7 +245,7 @@ main (int argc, char **argv)
   g_auto (Options) options = { 0 };
   g_autoptr (GError) error = NULL;
   g_autofree char *bus_address = NULL;
-  PcdConfig config;
+  g_auto (PcdConfig) config = { 0 };
 
   setlocale (LC_ALL, "");
   g_set_prgname ("postcopyd");

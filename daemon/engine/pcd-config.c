@@ -15,10 +15,16 @@
 /* Ours is some hundred bytes; what is larger is not a configuration. */
 #define MAX_FILE_BYTES (64 * 1024)
 
+/* A group that may be there several times, each with another name: `[peer NAME]`. */
+#define PEER "peer"
+
 typedef enum {
   KEY_DURATION,
   KEY_DURATION_OR_OFF,
   KEY_BOOLEAN,
+  KEY_COUNT,     /* guint */
+  KEY_URI,       /* of the peer that is being read, or of PcdConfig.peers */
+  KEY_ADDRESSES, /* likewise */
 } KeyType;
 
 typedef struct {
@@ -31,6 +37,8 @@ typedef struct {
   const char *expected;
 } Key;
 
+#define URI_EXPECTED "a libvirt URI of QEMU on another host, such as qemu+tls://{address}/system"
+
 /* docs/postcopyd.conf.rst tells the same to people. */
 static const Key keys[] = {
   { "arm", "network-timeout", KEY_DURATION, G_STRUCT_OFFSET (PcdConfig, network_timeout_usec),
@@ -42,12 +50,21 @@ static const Key keys[] = {
     10 * T_S, "a duration such as 200ms (50ms to 10s, and at most half of network-timeout)" },
   { "watch", "keep-ended", KEY_DURATION, G_STRUCT_OFFSET (PcdConfig, keep_ended_usec), 0, 24 * T_H,
     "a duration such as 5min (0 to 24h)" },
+  { "recover", "parallel", KEY_COUNT, G_STRUCT_OFFSET (PcdConfig, recover_parallel), 1, 64,
+    "a number from 1 to 64" },
+  { "recover", "libvirt-uri", KEY_URI, 0, 0, 0, URI_EXPECTED },
+  { PEER, "addresses", KEY_ADDRESSES, 0, 0, 0,
+    "numeric addresses, each once, such as 10.9.0.2 10.9.1.2" },
+  { PEER, "libvirt-uri", KEY_URI, 0, 0, 0, URI_EXPECTED },
 };
 
 typedef struct {
   const char *path;
   guint line;
   const char *group;
+  char *section; /* as it is in the file: "arm", "peer b" */
+  PcdPeer *peer; /* in a [peer NAME] */
+  guint peer_line;
   PcdConfig config;
   guint groups_seen[G_N_ELEMENTS (keys)]; /* line of the group, by its first key's index */
   guint keys_seen[G_N_ELEMENTS (keys)];   /* line of the key, 0 if not given */
@@ -62,7 +79,25 @@ pcd_config_default (void)
     .arm = TRUE,
     .sample_usec = 200 * T_MS,
     .keep_ended_usec = 5 * T_MIN,
+    .recover_parallel = 2,
+    .peers = pcd_peers_new (),
   };
+}
+
+PcdConfig
+pcd_config_copy (const PcdConfig *config)
+{
+  PcdConfig copy = *config;
+
+  if (copy.peers)
+    pcd_peers_ref (copy.peers);
+  return copy;
+}
+
+void
+pcd_config_clear (PcdConfig *config)
+{
+  g_clear_pointer (&config->peers, pcd_peers_unref);
 }
 
 /* What a user typed, fit for one line of a terminal. */
@@ -88,10 +123,39 @@ parse_boolean (const char *text, gboolean *ret_value)
 }
 
 static gboolean
-parse_value (const Key *key, const char *text, PcdConfig *config)
+parse_count (const Key *key, const char *text, guint *ret_count)
+{
+  guint64 count = 0;
+
+  if (!g_ascii_string_to_unsigned (text, 10, (guint64)key->minimum, (guint64)key->maximum, &count,
+                                   NULL))
+    return FALSE;
+  *ret_count = (guint)count;
+  return TRUE;
+}
+
+static gboolean
+parse_uri (const char *text, char **ret_uri)
+{
+  if (!pcd_peers_check_uri (text))
+    return FALSE;
+  g_free (*ret_uri);
+  *ret_uri = g_strdup (text);
+  return TRUE;
+}
+
+static gboolean
+parse_value (const Key *key, const char *text, PcdPeer *peer, PcdConfig *config)
 {
   gpointer member = G_STRUCT_MEMBER_P (config, key->offset);
   gint64 usec = 0;
+
+  if (key->type == KEY_URI)
+    return parse_uri (text, peer ? &peer->libvirt_uri : &config->peers->libvirt_uri);
+  if (key->type == KEY_ADDRESSES)
+    return (peer->addresses = pcd_peers_parse_addresses (text)) != NULL;
+  if (key->type == KEY_COUNT)
+    return parse_count (key, text, member);
 
   if (key->type == KEY_BOOLEAN)
     return parse_boolean (text, member);
@@ -135,10 +199,68 @@ list_known (const char *group)
     gboolean same_group = i > 0 && g_str_equal (keys[i].group, keys[i - 1].group);
     if (group ? !g_str_equal (keys[i].group, group) : same_group)
       continue;
-    g_string_append_printf (list, "%s%s", list->len ? ", " : "",
-                            group ? keys[i].name : keys[i].group);
+    g_string_append_printf (list, "%s%s%s", list->len ? ", " : "",
+                            group ? keys[i].name : keys[i].group,
+                            !group && g_str_equal (keys[i].group, PEER) ? " NAME" : "");
   }
   return g_string_free (g_steal_pointer (&list), FALSE);
+}
+
+/* An address that two peers have would leave the way to both unknown. */
+static gboolean
+check_addresses (Reader *reader, GError **error)
+{
+  for (guint i = 0; reader->peer->addresses[i]; i++) {
+    const PcdPeer *owner = pcd_peers_find (reader->config.peers, reader->peer->addresses[i]);
+
+    if (owner != reader->peer)
+      return refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error,
+                     "[%s] addresses: %s is [peer %s]'s already, expected each address once",
+                     reader->section, reader->peer->addresses[i], owner->name);
+  }
+  return TRUE;
+}
+
+/* What a [peer NAME] must have, at its end. */
+static gboolean
+finish_peer (Reader *reader, GError **error)
+{
+  PcdPeer *peer = g_steal_pointer (&reader->peer);
+
+  if (!peer || peer->addresses)
+    return TRUE;
+  reader->line = reader->peer_line;
+  return refuse (reader, G_KEY_FILE_ERROR_KEY_NOT_FOUND, error,
+                 "[%s]: no addresses, expected a line such as addresses = 10.9.0.2 10.9.1.2",
+                 reader->section);
+}
+
+static gboolean
+read_peer (Reader *reader, char *name, GError **error)
+{
+  g_strstrip (name);
+  for (guint i = 0; i < reader->config.peers->peers->len; i++) {
+    const PcdPeer *peer = g_ptr_array_index (reader->config.peers->peers, i);
+
+    if (g_str_equal (peer->name, name))
+      return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
+                     "group [peer %s] again, expected each group once", name);
+  }
+  if (!name[0] || strpbrk (name, " \t[]\"") || strlen (name) > 64) {
+    g_autofree char *quoted = quote (name, strlen (name));
+    return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
+                   "peer name %s, expected a word of up to 64 characters, such as [peer host-b]",
+                   quoted);
+  }
+  reader->group = PEER;
+  reader->peer = pcd_peers_add (reader->config.peers, name);
+  reader->peer_line = reader->line;
+  g_free (reader->section);
+  reader->section = g_strdup_printf (PEER " %s", name);
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    if (g_str_equal (keys[i].group, PEER))
+      reader->keys_seen[i] = 0;
+  return TRUE;
 }
 
 static gboolean
@@ -151,6 +273,10 @@ read_group (Reader *reader, char *line, GError **error)
     return refuse (reader, G_KEY_FILE_ERROR_PARSE, error, "got %s, expected [group]", quoted);
   }
   line[length - 1] = '\0';
+  if (!finish_peer (reader, error))
+    return FALSE;
+  if (g_str_equal (line + 1, PEER) || g_str_has_prefix (line + 1, PEER " "))
+    return read_peer (reader, line + 1 + strlen (PEER), error);
   for (guint i = 0; i < G_N_ELEMENTS (keys); i++) {
     if (!g_str_equal (keys[i].group, line + 1))
       continue;
@@ -160,6 +286,8 @@ read_group (Reader *reader, char *line, GError **error)
                      keys[i].group, reader->groups_seen[i]);
     reader->groups_seen[i] = reader->line;
     reader->group = keys[i].group;
+    g_free (reader->section);
+    reader->section = g_strdup (keys[i].group);
     return TRUE;
   }
   g_autofree char *quoted = quote (line + 1, length - 2), *known = list_known (NULL);
@@ -187,18 +315,18 @@ read_key (Reader *reader, char *line, GError **error)
       continue;
     if (reader->keys_seen[i])
       return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
-                     "[%s] %s: again, first seen in line %u, expected each key once", keys[i].group,
-                     keys[i].name, reader->keys_seen[i]);
+                     "[%s] %s: again, first seen in line %u, expected each key once",
+                     reader->section, keys[i].name, reader->keys_seen[i]);
     reader->keys_seen[i] = reader->line;
-    if (parse_value (&keys[i], value, &reader->config))
-      return TRUE;
+    if (parse_value (&keys[i], value, reader->peer, &reader->config))
+      return keys[i].type != KEY_ADDRESSES || check_addresses (reader, error);
     g_autofree char *quoted = quote (value, strlen (value));
     return refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error, "[%s] %s: got %s, expected %s",
-                   keys[i].group, keys[i].name, quoted, keys[i].expected);
+                   reader->section, keys[i].name, quoted, keys[i].expected);
   }
   g_autofree char *known = list_known (reader->group);
   return refuse (reader, G_KEY_FILE_ERROR_KEY_NOT_FOUND, error,
-                 "[%s]: unknown key %s, expected one of: %s", reader->group, quoted_name, known);
+                 "[%s]: unknown key %s, expected one of: %s", reader->section, quoted_name, known);
 }
 
 static gboolean
@@ -248,30 +376,37 @@ check_together (Reader *reader, GError **error)
   return TRUE;
 }
 
-gboolean
-pcd_config_load (const char *path, PcdConfig *ret_config, GError **error)
+static gboolean
+read_text (Reader *reader, const GString *text, GError **error)
 {
-  Reader reader = { .path = path, .config = pcd_config_default () };
-  g_autoptr (GString) text = g_string_new (NULL);
-
-  if (!pcd_file_read (path, MAX_FILE_BYTES, "a configuration file", text, error))
-    return FALSE;
   for (gsize start = 0; start < text->len;) {
     const char *line = text->str + start;
     const char *end = memchr (line, '\n', text->len - start);
     gsize length = end ? (gsize)(end - line) : text->len - start;
 
-    reader.line++;
+    reader->line++;
     if (!g_utf8_validate_len (line, length, NULL))
-      return refuse (&reader, G_KEY_FILE_ERROR_PARSE, error,
+      return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
                      "not UTF-8 text, expected [group], key = value, or # comment");
     g_autofree char *copy = g_strndup (line, length);
-    if (!read_line (&reader, copy, error))
+    if (!read_line (reader, copy, error))
       return FALSE;
     start += length + 1;
   }
-  if (!check_together (&reader, error))
-    return FALSE;
-  *ret_config = reader.config;
-  return TRUE;
+  return finish_peer (reader, error) && check_together (reader, error);
+}
+
+gboolean
+pcd_config_load (const char *path, PcdConfig *ret_config, GError **error)
+{
+  g_auto (PcdConfig) config = pcd_config_default ();
+  Reader reader = { .path = path, .config = config };
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  gboolean ok = pcd_file_read (path, MAX_FILE_BYTES, "a configuration file", text, error) &&
+                read_text (&reader, text, error);
+  g_free (reader.section);
+  if (ok)
+    *ret_config = pcd_config_copy (&reader.config);
+  return ok;
 }

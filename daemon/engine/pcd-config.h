@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/pcd-duration.h"
+#include "engine/pcd-peers.h"
 
 G_BEGIN_DECLS
 
@@ -18,6 +19,8 @@ G_BEGIN_DECLS
  *   @network_timeout_usec, as silence cannot be timed more finely than it is sampled
  * @keep_ended_usec: `[watch] keep-ended`: how long an ended migration stays listed; default 5 min,
  *   0 to 24 h
+ * @recover_parallel: `[recover] parallel`: recoveries at a time; default 2, 1 to 64
+ * @peers: `[recover] libvirt-uri` and every `[peer NAME]`; a reference
  */
 typedef struct {
   gint64 network_timeout_usec;
@@ -25,19 +28,31 @@ typedef struct {
   gboolean arm;
   gint64 sample_usec;
   gint64 keep_ended_usec;
+  guint recover_parallel;
+  PcdPeers *peers;
 } PcdConfig;
 
 /**
  * pcd_config_default:
  *
  * What holds when there is no file.
+ *
+ * Returns: release with pcd_config_clear ()
  */
 PcdConfig pcd_config_default (void);
+
+/* Returns: with a reference of its own: release with pcd_config_clear () */
+PcdConfig pcd_config_copy (const PcdConfig *config);
+
+/* Does nothing to a struct of zeroes. */
+void pcd_config_clear (PcdConfig *config);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PcdConfig, pcd_config_clear)
 
 /**
  * pcd_config_load:
  * @path: a file of `[group]`, `key = value`, `# comment` lines
- * @ret_config: (out): written only on success
+ * @ret_config: (out): written only on success, over whatever it held; release with
+ *   pcd_config_clear ()
  *
  * Unknown groups and keys, duplicates, bad values and values out of range are errors; the message
  * has the file, line, group and key, and what was expected. A missing file is

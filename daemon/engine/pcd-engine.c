@@ -444,7 +444,7 @@ pcd_engine_new (const PcdConfig *config, const char *uri)
 {
   PcdEngine *engine = g_new0 (PcdEngine, 1);
 
-  engine->config = *config;
+  engine->config = pcd_config_copy (config);
   engine->migrations = g_ptr_array_new_with_free_func ((GDestroyNotify)migration_free);
   engine->followers = g_array_new (FALSE, FALSE, sizeof (Follower));
   g_queue_init (&engine->records);
@@ -462,6 +462,7 @@ pcd_engine_free (PcdEngine *engine)
   g_array_unref (engine->followers);
   g_queue_clear_full (&engine->records, (GDestroyNotify)pcd_record_free);
   g_free (engine->connection_reason);
+  pcd_config_clear (&engine->config);
   g_free (engine);
 }
 
@@ -476,7 +477,8 @@ pcd_engine_add_listener (PcdEngine *engine, const PcdListener *listener, gpointe
 void
 pcd_engine_set_config (PcdEngine *engine, const PcdConfig *config)
 {
-  engine->config = *config;
+  pcd_config_clear (&engine->config);
+  engine->config = pcd_config_copy (config);
   schedule_expiry (engine);
   for (guint i = 0; i < engine->migrations->len; i++) {
     Migration *m = g_ptr_array_index (engine->migrations, i);

@@ -15,8 +15,8 @@ typedef struct _PcdExecution PcdExecution;
  * PcdActionHost: what built-in actions may use beside the public view
  * (PostcopydMigration.internal). Valid until the action returns, also when it was abandoned.
  * @monitor: (nullable): the kept control monitor of this QEMU, see qmp/pcd-monitor-keeper.h
- * @peers: (nullable): further addresses of the peer, in the order in which to try them
- *   (element-type utf8)
+ * @peers: (nullable): the ways to the peer, in the order in which to try them, from
+ *   pcd_peers_routes () (element-type PcdRoute); not changed while the action runs
  * @override: the operator asked with --force
  * @allow_destroy: the host's own configuration says so (rule 4)
  * @we_stopped: an action `stop` of ours was begun in this incident, whatever came of it

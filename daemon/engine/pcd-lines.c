@@ -35,7 +35,7 @@ pcd_lines_new (PcdSockets *process, PcdRole role, const PcdConfig *config)
 
   lines->process = process;
   lines->role = role;
-  lines->config = *config;
+  lines->config = pcd_config_copy (config);
   lines->open = g_ptr_array_new_with_free_func ((GDestroyNotify)line_free);
   return lines;
 }
@@ -44,6 +44,7 @@ void
 pcd_lines_free (PcdLines *lines)
 {
   g_ptr_array_unref (lines->open);
+  pcd_config_clear (&lines->config);
   g_free (lines);
 }
 

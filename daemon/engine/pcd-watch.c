@@ -76,6 +76,7 @@ watch_unref (PcdWatch *watch)
   close (watch->wake_fd);
   g_free (watch->uuid);
   g_free (watch->name);
+  pcd_config_clear (&watch->config);
   g_free (watch);
 }
 
@@ -353,7 +354,7 @@ pcd_watch_start (const char *uuid,
   watch->uuid = g_strdup (uuid);
   watch->name = g_strdup (name);
   watch->role = role;
-  watch->config = *config;
+  watch->config = pcd_config_copy (config);
   watch->callbacks = callbacks;
   watch->data = data;
   watch->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -6,6 +6,7 @@
 #include "actions/force-pause/pcd-action-force-pause.h"
 #include "actions/freeze/pcd-action-freeze.h"
 #include "actions/notify/pcd-action-notify.h"
+#include "actions/recover/pcd-action-recover.h"
 #include "actions/resume/pcd-action-resume.h"
 #include "actions/stop/pcd-action-stop.h"
 
@@ -13,7 +14,8 @@
 
 static const PostcopydPlugin *const actions[] = {
   &pcd_action_destroy_plugin, &pcd_action_force_pause_plugin, &pcd_action_freeze_plugin,
-  &pcd_action_notify_plugin,  &pcd_action_resume_plugin,      &pcd_action_stop_plugin,
+  &pcd_action_notify_plugin,  &pcd_action_recover_plugin,     &pcd_action_resume_plugin,
+  &pcd_action_stop_plugin,
 };
 
 const PostcopydPlugin *

@@ -222,7 +222,7 @@ pcd_engine_new (const PcdConfig *config, const char *uri)
   self->listeners = g_ptr_array_new ();
   self->migrations = g_ptr_array_new_with_free_func (migration_free);
   self->records = g_ptr_array_new_with_free_func ((GDestroyNotify)pcd_record_free);
-  self->config = *config;
+  self->config = pcd_config_copy (config);
   self->since = g_get_real_time ();
   self->reason = g_strdup ("not tried yet");
   self->script = g_data_input_stream_new (input);
@@ -241,6 +241,7 @@ pcd_engine_free (PcdEngine *self)
   g_ptr_array_unref (self->migrations);
   g_ptr_array_unref (self->records);
   g_free (self->reason);
+  pcd_config_clear (&self->config);
   g_free (self);
 }
 
@@ -254,7 +255,8 @@ pcd_engine_add_listener (PcdEngine *self, const PcdListener *listener, gpointer 
 void
 pcd_engine_set_config (PcdEngine *self, const PcdConfig *config)
 {
-  self->config = *config;
+  pcd_config_clear (&self->config);
+  self->config = pcd_config_copy (config);
 }
 
 gboolean

@@ -111,7 +111,7 @@ test_good (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
     g_autofree char *message = NULL;
-    PcdConfig config = { 0 };
+    g_auto (PcdConfig) config = { 0 };
 
     if (!load_text (rows[i].text, -1, &config, &message))
       g_error ("row %u: %s", i, message);
@@ -124,9 +124,33 @@ test_good (void)
 }
 
 static void
+test_peers (void)
+{
+  g_auto (PcdConfig) config = { 0 };
+  g_autofree char *message = NULL;
+
+  if (!load_text ("[peer b]\naddresses = 10.9.0.2, 10.9.1.2\n[recover]\nparallel = 5\n"
+                  "libvirt-uri = qemu+tcp://{address}/system\n[peer c]\naddresses=fe80:0::1\n"
+                  "libvirt-uri=qemu+ssh://root@c.example/system\n",
+                  -1, &config, &message))
+    g_error ("%s", message);
+  g_assert_cmpuint (config.recover_parallel, ==, 5);
+  g_assert_cmpstr (config.peers->libvirt_uri, ==, "qemu+tcp://{address}/system");
+  g_assert_cmpuint (config.peers->peers->len, ==, 2);
+  g_assert_cmpstr (pcd_peers_find (config.peers, "10.9.1.2")->name, ==, "b");
+  g_assert_null (pcd_peers_find (config.peers, "10.9.1.2")->libvirt_uri);
+  g_assert_cmpstr (pcd_peers_find (config.peers, "fe80::1")->libvirt_uri, ==,
+                   "qemu+ssh://root@c.example/system");
+  g_assert_null (pcd_peers_find (config.peers, "10.9.0.3"));
+}
+
+static void
 test_bad (void)
 {
-#define TIMEOUT_EXPECTED ", expected a duration such as 2s (500ms to 60s)"
+#define URI_EXPECTED                                                                               \
+  ", expected a libvirt URI of QEMU on another host, such as qemu+tls://{address}/system"
+#define ADDRESSES_EXPECTED ", expected numeric addresses, each once, such as 10.9.0.2 10.9.1.2"
+#define TIMEOUT_EXPECTED   ", expected a duration such as 2s (500ms to 60s)"
   static const struct {
     const char *text;
     const char *message; /* after the file's name; the whole of it */
@@ -162,8 +186,8 @@ test_bad (void)
       ":4: group [arm] again, first seen in line 1, expected each group once" },
     { "[arm]\nenabled=yes\nenabled=yes\n",
       ":3: [arm] enabled: again, first seen in line 2, expected each key once" },
-    { "[Arm]\n", ":1: unknown group \"Arm\", expected one of: arm, watch" },
-    { "[]\n", ":1: unknown group \"\", expected one of: arm, watch" },
+    { "[Arm]\n", ":1: unknown group \"Arm\", expected one of: arm, watch, recover, peer NAME" },
+    { "[]\n", ":1: unknown group \"\", expected one of: arm, watch, recover, peer NAME" },
     { "[arm\n", ":1: got \"[arm\", expected [group]" },
     { "[", ":1: got \"[\", expected [group]" },
     { "[arm] # x", ":1: got \"[arm] # x\", expected [group]" },
@@ -177,6 +201,35 @@ test_bad (void)
     { "[arm]\n=yes\n", ":2: got \"=yes\", expected key = value" },
     { "[arm]\nthis-is-a-very-long-line-that-goes-on-and-on-and-on\n",
       ":2: got \"this-is-a-very-long-line-that-goes-on-an...\", expected key = value" },
+    { "[recover]\nparallel=0\n",
+      ":2: [recover] parallel: got \"0\", expected a number from 1 to 64" },
+    { "[recover]\nparallel=two\n",
+      ":2: [recover] parallel: got \"two\", expected a number from 1 to 64" },
+    { "[recover]\nlibvirt-uri=qemu:///system\n",
+      ":2: [recover] libvirt-uri: got \"qemu:///system\"" URI_EXPECTED },
+    { "[recover]\nlibvirt-uri=http://a/system\n",
+      ":2: [recover] libvirt-uri: got \"http://a/system\"" URI_EXPECTED },
+    { "[peer b]\n[arm]\n",
+      ":1: [peer b]: no addresses, expected a line such as addresses = 10.9.0.2 10.9.1.2" },
+    { "\n[peer b]\nlibvirt-uri=qemu+tls://b/system\n",
+      ":2: [peer b]: no addresses, expected a line such as addresses = 10.9.0.2 10.9.1.2" },
+    { "[peer b]\naddresses=\n", ":2: [peer b] addresses: got \"\"" ADDRESSES_EXPECTED },
+    { "[peer b]\naddresses=10.9.0.2 host-b\n",
+      ":2: [peer b] addresses: got \"10.9.0.2 host-b\"" ADDRESSES_EXPECTED },
+    { "[peer b]\naddresses=10.9.0.2 10.9.0.2\n",
+      ":2: [peer b] addresses: got \"10.9.0.2 10.9.0.2\"" ADDRESSES_EXPECTED },
+    { "[peer b]\naddresses=fe80::1\n[peer c]\naddresses=fe80:0::1\n",
+      ":4: [peer c] addresses: fe80::1 is [peer b]'s already, expected each address once" },
+    { "[peer b]\naddresses=10.9.0.2\n[peer b]\naddresses=10.9.0.3\n",
+      ":3: group [peer b] again, expected each group once" },
+    { "[peer b]\naddresses=10.9.0.2\naddresses=10.9.0.3\n",
+      ":3: [peer b] addresses: again, first seen in line 2, expected each key once" },
+    { "[peer b]\naddress=10.9.0.2\n",
+      ":2: [peer b]: unknown key \"address\", expected one of: addresses, libvirt-uri" },
+    { "[peer]\n", ":1: peer name \"\", expected a word of up to 64 characters, such as "
+                  "[peer host-b]" },
+    { "[peer b c]\n", ":1: peer name \"b c\", expected a word of up to 64 characters, such as "
+                      "[peer host-b]" },
     { "# caf\xe9\n", ":1: not UTF-8 text, expected [group], key = value, or # comment" },
     { "[arm]\n\x7f"
       "ELF\x02\x01\xff\n",
@@ -225,7 +278,7 @@ test_not_a_file (void)
     { "/dev/zero", G_FILE_ERROR_INVAL, "more than 64 KiB" },
     { "", G_FILE_ERROR_NOENT, "No such file or directory" },
   };
-  PcdConfig config = { 0 };
+  g_auto (PcdConfig) config = { 0 };
 
   g_assert_cmpint (mkfifo (fifo, 0600), ==, 0);
   g_assert_true (g_file_set_contents (huge, comments, -1, NULL));
@@ -248,12 +301,12 @@ test_not_a_file (void)
 static void
 test_random_bytes (void)
 {
-  static const char alphabet[] = "[]arm=\n#; 0125sx.\xff\x01network-timeout=";
+  static const char alphabet[] = "[]arm=\n#; 0125sx.\xff\x01network-timeout=[peer ]\naddresses=";
 
   for (guint round = 0; round < 300; round++) {
     char text[200];
     g_autofree char *message = NULL;
-    PcdConfig config;
+    g_auto (PcdConfig) config = { 0 };
     guint length = g_test_rand_int_range (0, sizeof text);
 
     for (guint i = 0; i < length; i++)
@@ -269,6 +322,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/config/duration", test_duration);
   g_test_add_func ("/config/good", test_good);
+  g_test_add_func ("/config/peers", test_peers);
   g_test_add_func ("/config/bad", test_bad);
   g_test_add_func ("/config/nul-byte", test_nul_byte);
   g_test_add_func ("/config/not-a-file", test_not_a_file);

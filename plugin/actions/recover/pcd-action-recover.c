@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The action `recover`: from the plugin's view of a migration to one attempt of pcd-recover.
+ * Must not wait for the migration's end. */
+#include "pcd-action-recover.h"
+
+#include "engine/pcd-executor.h"
+#include "libvirt/pcd-recover.h"
+
+static gboolean
+is_cancelled (gpointer data)
+{
+  const PostcopydJob *job = data;
+
+  return job->cancelled && job->cancelled (job);
+}
+
+static void
+tell_progress (const char *text, gpointer data)
+{
+  const PostcopydJob *job = data;
+
+  if (job->progress)
+    job->progress (job, 0, 0, text);
+}
+
+static PostcopydOutcome
+outcome_of (PcdOutcome outcome)
+{
+  return outcome == PCD_OUTCOME_DONE      ? POSTCOPYD_DONE
+         : outcome == PCD_OUTCOME_REFUSED ? POSTCOPYD_REFUSED
+                                          : POSTCOPYD_FAILED;
+}
+
+static PostcopydOutcome
+run (const PostcopydMigration *migration, const PostcopydJob *job, char *reason, size_t reason_size)
+{
+  const PcdActionHost *host = migration->internal;
+  g_autoptr (GPtrArray) routes = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *text = NULL;
+
+  if (!g_str_equal (migration->role, "source")) {
+    g_strlcpy (reason, "only the source can recover a migration, and this is the destination",
+               reason_size);
+    return POSTCOPYD_REFUSED;
+  }
+  if (host && host->peers && host->peers->len)
+    routes = g_ptr_array_ref (host->peers);
+  else
+    routes = pcd_peers_routes (NULL, migration->peer_address, NULL, NULL, &error);
+  if (!routes) {
+    g_strlcpy (reason, error->message, reason_size);
+    return POSTCOPYD_REFUSED;
+  }
+  const PcdRecoverRequest request = {
+    .uri = migration->libvirt_uri,
+    .uuid = migration->uuid,
+    .pid = migration->pid,
+    .routes = routes,
+    .override = host && host->override,
+    .deadline = job->deadline_usec,
+    .cancelled = is_cancelled,
+    .progress = tell_progress,
+    .data = (gpointer)job,
+  };
+  PcdOutcome outcome = pcd_recover_run (&request, &text);
+  g_strlcpy (reason, text, reason_size);
+  return outcome_of (outcome);
+}
+
+static const PostcopydAction action = {
+  .struct_size = sizeof (PostcopydAction),
+  .run = run,
+};
+
+const PostcopydPlugin pcd_action_recover_plugin = {
+  .abi_major = POSTCOPYD_ABI_MAJOR,
+  .abi_minor = POSTCOPYD_ABI_MINOR,
+  .struct_size = sizeof (PostcopydPlugin),
+  .name = "recover",
+  .kind = "action",
+  .description = "Recovers a paused migration through libvirt, from the source",
+  .action = &action,
+};

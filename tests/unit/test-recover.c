@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The decisions around a recovery: routes, doors, QEMU's status, versions, dead connections. */
+#include <gio/gio.h>
+
+#include "actions/pcd-actions.h"
+#include "engine/pcd-peers.h"
+#include "host/pcd-owner.h"
+#include "libvirt/pcd-recover.h"
+
+static PcdPeers *
+two_peers (void)
+{
+  PcdPeers *peers = pcd_peers_new ();
+  PcdPeer *b = pcd_peers_add (peers, "b"), *c = pcd_peers_add (peers, "c");
+
+  b->addresses = pcd_peers_parse_addresses ("10.9.0.2 10.9.1.2,fd00:9::2");
+  c->addresses = pcd_peers_parse_addresses ("10.9.0.3\t10.9.1.3");
+  c->libvirt_uri = g_strdup ("qemu+ssh://root@{address}:2222/system");
+  return peers;
+}
+
+static void
+test_routes (void)
+{
+  static const struct {
+    const char *peer;
+    const char *network;
+    const char *uri;
+    const char *routes; /* "libvirt URI=stream URI …", or a part of the error */
+  } rows[] = {
+    { "10.9.0.9", NULL, NULL, "qemu+tls://10.9.0.9/system=tcp://10.9.0.9" },
+    { "10.9.1.2", NULL, NULL,
+      "qemu+tls://10.9.1.2/system=tcp://10.9.1.2 qemu+tls://10.9.0.2/system=tcp://10.9.0.2 "
+      "qemu+tls://[fd00:9::2]/system=tcp://[fd00:9::2]" },
+    { "10.9.0.3", "10.9.1.0/24", NULL, "qemu+ssh://root@10.9.1.3:2222/system=tcp://10.9.1.3" },
+    { "10.9.0.2", "fd00:9::/64", NULL, "qemu+tls://[fd00:9::2]/system=tcp://[fd00:9::2]" },
+    { "10.9.0.3", "10.9.0.0/24", "qemu+tcp://b/system", "qemu+tcp://b/system=tcp://10.9.0.3" },
+    { "10.9.0.3", "10.7.0.0/16", NULL, "no address of the destination 10.9.0.3 is in network" },
+    { "10.9.0.3", "10.7/x", NULL, "10.7/x" },
+    { NULL, NULL, NULL, "address is not known" },
+  };
+  g_autoptr (PcdPeers) peers = two_peers ();
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (GPtrArray) routes =
+        pcd_peers_routes (peers, rows[i].peer, rows[i].network, rows[i].uri, &error);
+    g_autoptr (GString) text = g_string_new (NULL);
+
+    g_test_message ("row %u", i);
+    g_assert_true ((routes == NULL) == (error != NULL));
+    for (guint j = 0; routes && j < routes->len; j++) {
+      const PcdRoute *route = g_ptr_array_index (routes, j);
+      g_string_append_printf (text, "%s%s=%s", j ? " " : "", route->libvirt_uri, route->stream_uri);
+    }
+    if (routes)
+      g_assert_cmpstr (text->str, ==, rows[i].routes);
+    else
+      g_assert_nonnull (g_strstr_len (error->message, -1, rows[i].routes));
+  }
+}
+
+static void
+test_doors (void)
+{
+  static const struct {
+    const char *uri;
+    const char *host; /* NULL: no door */
+    guint16 port;
+  } rows[] = {
+    { "qemu+tls://{address}/system", "fd00::2", 16514 },
+    { "qemu://{address}/system", "fd00::2", 16514 },
+    { "qemu+tcp://b.example/system", "b.example", 16509 },
+    { "qemu+tcp://b.example:17000/system", "b.example", 17000 },
+    { "qemu+ssh://root@b/system?keyfile=/x", "b", 22 },
+    { "qemu+libssh2://b/system", "b", 22 },
+    { "qemu+ext://b/system?command=x", NULL, 0 },
+    { "qemu:///system", NULL, 0 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (PcdRoute) route = pcd_route_new ("fd00::2", rows[i].uri);
+    g_autofree char *host = NULL;
+    guint16 port = 0;
+
+    g_assert_true (pcd_route_get_door (route, &host, &port) == (rows[i].host != NULL));
+    g_assert_cmpstr (host, ==, rows[i].host);
+    g_assert_cmpuint (port, ==, rows[i].port);
+  }
+}
+
+static void
+test_status (void)
+{
+  for (guint i = 0; i < PCD_N_QEMU_STATUSES; i++) {
+    g_autofree char *reason = NULL;
+    PcdOutcome outcome = PCD_OUTCOME_FAILED;
+    const char *word = pcd_qemu_status_to_string (i);
+    gboolean go = pcd_recover_judge_status (i, word, &outcome, &reason);
+    gboolean is_done = i == PCD_QEMU_POSTCOPY_RECOVER || i == PCD_QEMU_POSTCOPY_RECOVER_SETUP ||
+                       i == PCD_QEMU_COMPLETED;
+
+    g_test_message ("%s", word);
+    g_assert_true (go == (i == PCD_QEMU_POSTCOPY_PAUSED));
+    if (!go) {
+      g_assert_cmpint (outcome, ==, is_done ? PCD_OUTCOME_DONE : PCD_OUTCOME_REFUSED);
+      g_assert_nonnull (reason);
+    }
+  }
+}
+
+static void
+test_versions (void)
+{
+  static const struct {
+    gulong here, there;
+    gboolean good;
+  } rows[] = {
+    { 9000000, 9000000, TRUE },   { 8010000, 9000000, FALSE },   { 9000000, 8010000, FALSE },
+    { 11002000, 11001000, TRUE }, { 11001000, 11002000, FALSE }, { 9000000, 11003000, FALSE },
+    { 9000000, 11004000, TRUE },  { 9000000, 0, TRUE },          { 0, 0, TRUE },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
+    g_assert_true ((pcd_recover_judge_version (rows[i].here, rows[i].there) == NULL) ==
+                   rows[i].good);
+}
+
+/* As lived in the lab: numbers of samples of libvirtd's connection. */
+static void
+test_dead_connection (void)
+{
+  static const struct {
+    const char *what;
+    PcdNetSample sample;
+    gboolean unreachable, over, dead;
+  } rows[] = {
+    { "idle, waits in Finish", { .state = 1, .last_ack_recv = 4000 }, FALSE, FALSE, FALSE },
+    { "idle, unreachable", { .state = 1, .last_ack_recv = 2000 }, TRUE, FALSE, TRUE },
+    { "heard lately, unreachable", { .state = 1, .last_ack_recv = 1999 }, TRUE, FALSE, FALSE },
+    { "repeats in vain",
+      { .state = 1, .last_ack_recv = 2100, .unacked = 1, .retransmits = 2 },
+      FALSE,
+      FALSE,
+      TRUE },
+    { "repeats for the first time",
+      { .state = 1, .last_ack_recv = 300, .unacked = 1, .retransmits = 1 },
+      FALSE,
+      FALSE,
+      FALSE },
+    { "just sent after a long silence",
+      { .state = 1, .last_ack_recv = 9000, .unacked = 1, .outq = 28 },
+      FALSE,
+      FALSE,
+      FALSE },
+    { "the answer was lost", { .state = 1, .last_ack_recv = 100 }, FALSE, TRUE, TRUE },
+    { "closing by itself", { .state = 4, .last_ack_recv = 9000 }, TRUE, TRUE, FALSE },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_test_message ("%s", rows[i].what);
+    g_assert_cmpint (
+        pcd_owner_connection_is_dead (&rows[i].sample, rows[i].unreachable, rows[i].over), ==,
+        rows[i].dead);
+  }
+}
+
+/* Refused before anything is asked of libvirt. */
+static void
+test_not_the_source (void)
+{
+  const PostcopydPlugin *plugin = pcd_actions_find ("recover");
+  const PostcopydJob job = { .struct_size = sizeof job };
+  PostcopydMigration migration = { .struct_size = sizeof migration,
+                                   .uuid = "0",
+                                   .role = "destination",
+                                   .libvirt_uri = "qemu+tcp://192.0.2.1/system",
+                                   .peer_address = "192.0.2.1" };
+  char reason[64] = "";
+
+  g_assert_nonnull (plugin);
+  g_assert_cmpint (plugin->action->run (&migration, &job, reason, sizeof reason), ==,
+                   POSTCOPYD_REFUSED);
+  g_assert_nonnull (g_strstr_len (reason, -1, "only the source"));
+  migration.role = "source";
+  migration.peer_address = NULL;
+  g_assert_cmpint (plugin->action->run (&migration, &job, reason, sizeof reason), ==,
+                   POSTCOPYD_REFUSED);
+  g_assert_nonnull (g_strstr_len (reason, -1, "not known"));
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/recover/routes", test_routes);
+  g_test_add_func ("/recover/doors", test_doors);
+  g_test_add_func ("/recover/status", test_status);
+  g_test_add_func ("/recover/versions", test_versions);
+  g_test_add_func ("/recover/dead-connection", test_dead_connection);
+  g_test_add_func ("/recover/not-the-source", test_not_the_source);
+  return g_test_run ();
+}
