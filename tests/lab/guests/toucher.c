@@ -9,8 +9,7 @@
 #define MAX_VCPUS     16
 #define PAGE          4096
 #define SERIAL        0x3f8
-#define SECOND_SERIAL 0x2f8 /* where there is one: ticks too, unasked whether anybody takes them   \
-                             */
+#define SECOND_SERIAL 0x2f8 /* ticks there too, whether anybody takes them or not */
 #define LAPIC_ICR_LOW ((volatile uint32_t *)0xfee00300)
 #define LAPIC_SVR     ((volatile uint32_t *)0xfee000f0)
 
