@@ -2,6 +2,7 @@
 /* One connection to libvirt with its event subscriptions, from opening to closing.
  * Must not know when to connect, nor what the events mean for a migration. */
 #include "libvirt/pcd-link.h"
+#include "core/pcd-metadata.h"
 #include "libvirt/pcd-lifecycle.h"
 
 #include <libvirt/libvirt-qemu.h>
@@ -11,7 +12,7 @@
 #define KEEPALIVE_INTERVAL 5 /* seconds */
 #define KEEPALIVE_COUNT    3
 
-enum { ON_LIFECYCLE, ON_JOB, ON_ITERATION, N_SUBSCRIPTIONS };
+enum { ON_LIFECYCLE, ON_JOB, ON_ITERATION, ON_METADATA, N_SUBSCRIPTIONS };
 
 /* References: the owner's, and one for each subscription, which libvirt gives back. */
 struct _PcdLink {
@@ -151,6 +152,20 @@ on_iteration (virConnectPtr conn, virDomainPtr domain, int iteration, void *opaq
 {
   if (iteration == 1)
     take_look (opaque, domain, "migration iteration");
+}
+
+/* For the live and for the persistent definition alike: the event does not say which. */
+static void
+on_metadata (virConnectPtr conn, virDomainPtr domain, int type, const char *uri, void *opaque)
+{
+  PcdLinkEvent *event;
+
+  if (type != VIR_DOMAIN_METADATA_ELEMENT || g_strcmp0 (uri, PCD_METADATA_URI) != 0)
+    return;
+  event = g_new0 (PcdLinkEvent, 1);
+  event->metadata = TRUE;
+  event->raw = g_strdup ("metadata changed");
+  link_take_event (opaque, domain, event);
 }
 
 /* --- closing --- */
@@ -325,6 +340,9 @@ pcd_link_open (const char *uri, PcdVirJob *job, GError **error)
   }
   link->ids[ON_JOB] = subscribe (link, job, VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
                                  VIR_DOMAIN_EVENT_CALLBACK (on_job_completed));
+  /* A driver without this event says what there is with each answer all the same. */
+  link->ids[ON_METADATA] = subscribe (link, job, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+                                      VIR_DOMAIN_EVENT_CALLBACK (on_metadata));
   subscribe_to_qemu (link, job);
   return link;
 }

@@ -18,6 +18,7 @@ typedef struct _PcdLink PcdLink;
  * @role_known: see #PcdDomainRef
  * @role: likewise
  * @look: libvirt says only that something about a migration changed: @event is not set, ask
+ * @metadata: only that what the metadata says to postcopyd may have changed: likewise
  * @event: what happened
  * @raw: the foreign word or numbers
  */
@@ -27,6 +28,7 @@ typedef struct {
   gboolean role_known;
   PcdRole role;
   gboolean look;
+  gboolean metadata;
   PcdEvent event;
   char *raw;
 } PcdLinkEvent;

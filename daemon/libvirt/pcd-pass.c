@@ -2,6 +2,7 @@
 /* One round of questions to libvirt about some or all domains, asked in a worker thread.
  * Must not know why it is asked, nor keep anything between rounds. */
 #include "libvirt/pcd-pass.h"
+#include "core/pcd-metadata.h"
 #include "libvirt/pcd-lifecycle.h"
 #include "libvirt/pcd-link.h"
 
@@ -27,6 +28,7 @@ answer_free (gpointer data)
   g_free (answer->name);
   g_free (answer->raw);
   g_free (answer->status_word);
+  g_free (answer->metadata);
   g_free (answer);
 }
 
@@ -195,6 +197,34 @@ get_state (PcdRound *round, virDomainPtr domain, PcdAnswer *answer, int *ret_sta
   return FALSE;
 }
 
+/* Takes no job, so that it answers at once on a domain whose migration job is held (libvirt 9.0.0
+ * and 11.3.0, qemuDomainGetMetadata () and virDomainObjGetMetadata (): ACL, then a look into the
+ * definition). One that cannot be read says nothing: what was read before stays good. */
+static void
+get_metadata (PcdRound *round, virDomainPtr domain, PcdAnswer *answer)
+{
+  char *xml;
+
+  pcd_vir_job_begin (round->job, "virDomainGetMetadata", NULL, CALL_DEADLINE);
+  xml = virDomainGetMetadata (domain, VIR_DOMAIN_METADATA_ELEMENT, PCD_METADATA_URI,
+                              VIR_DOMAIN_AFFECT_LIVE);
+  answer->has_metadata = xml || virGetLastErrorCode () == VIR_ERR_NO_DOMAIN_METADATA;
+  if (xml) {
+    /* Too long is found out by who parses it: this is enough to tell. */
+    answer->metadata = g_strndup (xml, PCD_METADATA_MAX_BYTES + 1);
+    free (xml);
+  } else if (!answer->has_metadata && !error_means_absent () &&
+             !connection_is_lost (round, "virDomainGetMetadata")) {
+    g_info ("no metadata of %s: %s", answer->name, virGetLastErrorMessage ());
+  }
+}
+
+static gboolean
+is_migrating (PcdSeen seen)
+{
+  return seen == PCD_SEEN_PRECOPY || seen == PCD_SEEN_POSTCOPY || seen == PCD_SEEN_POSTCOPY_FAILED;
+}
+
 /* QEMU is asked on a source only: on a destination libvirt would hold the call for 30 s. */
 static void
 look_at (PcdRound *round, virDomainPtr domain, PcdAnswer *answer, PcdWant want)
@@ -207,6 +237,11 @@ look_at (PcdRound *round, virDomainPtr domain, PcdAnswer *answer, PcdWant want)
 
   if (!get_state (round, domain, answer, &state, &reason))
     return;
+  if (want == PCD_WANT_METADATA) {
+    if (state != VIR_DOMAIN_SHUTOFF)
+      get_metadata (round, domain, answer);
+    return;
+  }
   if (pcd_seen_needs_job (state, reason) && may_wait)
     job = ask_job (round, answer);
   else if (pcd_seen_needs_job (state, reason))
@@ -221,6 +256,8 @@ look_at (PcdRound *round, virDomainPtr domain, PcdAnswer *answer, PcdWant want)
   if (may_wait && sight.role_known && sight.role == PCD_ROLE_SOURCE &&
       (in_postcopy || (want & PCD_WANT_STATUS)))
     ask_status (round, answer);
+  if (is_migrating (sight.seen) || (want & PCD_WANT_METADATA))
+    get_metadata (round, domain, answer);
   if (want & PCD_WANT_SEEN)
     set_sight (answer, sight);
 }

@@ -13,12 +13,15 @@ G_BEGIN_DECLS
  * PcdWant: what is wanted of a domain; a set of bits.
  * @PCD_WANT_SEEN: its state, and QEMU's status if it is a source in post-copy
  * @PCD_WANT_STATUS: QEMU's status
+ * @PCD_WANT_METADATA: what its metadata says to postcopyd; comes with %PCD_WANT_SEEN by itself for
+ * a domain that is seen to migrate
  * @PCD_WANT_NO_WAIT: only what can be had without waiting for QEMU or for another job of the domain
  */
 typedef enum {
   PCD_WANT_SEEN = 1 << 0,
   PCD_WANT_STATUS = 1 << 1,
   PCD_WANT_NO_WAIT = 1 << 2,
+  PCD_WANT_METADATA = 1 << 3,
 } PcdWant;
 
 /**
@@ -31,6 +34,8 @@ typedef enum {
  * @role: likewise
  * @raw: (nullable): numbers or errors, always set if @seen is unknown
  * @status_word: (nullable): QEMU's own word
+ * @has_metadata: whether @metadata says anything; not so if it could not be read
+ * @metadata: (nullable): the element of our namespace, as libvirt keeps it; %NULL: there is none
  */
 typedef struct {
   char *uuid;
@@ -41,6 +46,8 @@ typedef struct {
   PcdRole role;
   char *raw;
   char *status_word;
+  gboolean has_metadata;
+  char *metadata;
 } PcdAnswer;
 
 /**

@@ -2,6 +2,7 @@
 /* The watcher's connection to libvirt: keeps it, follows events, answers resyncs.
  * Must not know what the events mean for a migration: that is core's business. */
 #include "libvirt/pcd-source.h"
+#include "core/pcd-metadata.h"
 #include "libvirt/pcd-link.h"
 #include "libvirt/pcd-pass.h"
 
@@ -193,6 +194,11 @@ on_event (const PcdLinkEvent *event, gpointer data)
     .role = event->role,
   };
 
+  if (event->metadata) { /* says nothing of the domain's state: no answer is outdated by it */
+    source_want (source, event->uuid, PCD_WANT_METADATA);
+    source_pass (source);
+    return;
+  }
   g_hash_table_add (source->touched, g_strdup (event->uuid));
   if (event->look)
     pcd_source_resync (source, event->uuid);
@@ -201,6 +207,18 @@ on_event (const PcdLinkEvent *event, gpointer data)
 }
 
 /* --- passes --- */
+
+/* Parsed here and not in the worker, which libvirt may hold up. */
+static void
+source_tell_metadata (PcdSource *source, const PcdDomainRef *domain, const char *xml)
+{
+  g_autofree char *policy = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (xml)
+    pcd_metadata_parse (xml, &policy, &error);
+  source->callbacks.metadata (domain, policy, error ? error->message : NULL, source->data);
+}
 
 static void
 source_tell_answer (PcdSource *source, const PcdAnswer *answer)
@@ -212,6 +230,8 @@ source_tell_answer (PcdSource *source, const PcdAnswer *answer)
     .role = answer->role,
   };
 
+  if (answer->has_metadata && source->callbacks.metadata)
+    source_tell_metadata (source, &domain, answer->metadata);
   if (answer->status_word) {
     PcdEvent event = { .kind = PCD_EVENT_QEMU_STATUS,
                        .status = pcd_qemu_status_from_string (answer->status_word) };
@@ -235,12 +255,15 @@ source_tell_answers (PcdSource *source, const PcdPass *pass)
   for (guint i = 0; i < pass->answers->len; i++) {
     const PcdAnswer *answer = g_ptr_array_index (pass->answers, i);
 
-    if (!answer->has_seen || answer->seen != PCD_SEEN_ABSENT)
+    /* One without any answer is defined and does not run. */
+    if (answer->has_seen ? answer->seen != PCD_SEEN_ABSENT
+                         : answer->status_word || answer->has_metadata)
       g_hash_table_add (active, g_strdup (answer->uuid));
     if (g_hash_table_contains (source->touched, answer->uuid))
       source_want (source, answer->uuid,
                    (answer->has_seen ? PCD_WANT_SEEN : 0) |
-                       (answer->status_word ? PCD_WANT_STATUS : 0));
+                       (answer->status_word ? PCD_WANT_STATUS : 0) |
+                       (answer->has_metadata ? PCD_WANT_METADATA : 0));
     else
       source_tell_answer (source, answer);
   }

@@ -18,6 +18,12 @@ typedef struct _PcdSource PcdSource;
  * @resynced: a full resync is over; every active domain had its %PCD_EVENT_SEEN, and @uuids
  *   (element-type utf8) is the set of them: who is not in it is absent. (A domain of which an event
  *   was told after the question was asked has its %PCD_EVENT_SEEN a moment later instead.)
+ * @metadata: (nullable): which policy @domain's live metadata asks for. @policy: (nullable): a
+ *   well-formed name that need not exist, %NULL for none. @problem: (nullable): what is wrong with
+ *   what is there, one line; @policy is %NULL then. Called before each %PCD_EVENT_SEEN of a domain
+ *   that migrates (pre-copy, post-copy, post-copy failed), and of any active domain after its
+ *   metadata changed; often with the same again. Not called when it could not be read: what was
+ *   told before stays good. The role is told if it is known
  *
  * All are called on the main thread, never from inside a pcd_source_… call, and must not free the
  * source.
@@ -31,6 +37,10 @@ typedef struct {
   void (*event) (const PcdDomainRef *domain, const PcdEvent *event, const char *raw, gpointer data);
   void (*connection) (gboolean connected, const char *reason, gpointer data);
   void (*resynced) (GHashTable *uuids, gpointer data);
+  void (*metadata) (const PcdDomainRef *domain,
+                    const char *policy,
+                    const char *problem,
+                    gpointer data);
 } PcdSourceCallbacks;
 
 /**

@@ -90,9 +90,16 @@ on_resynced (GHashTable *uuids, gpointer data)
 }
 
 static void
+on_metadata (const PcdDomainRef *domain, const char *policy, const char *problem, gpointer data)
+{
+  g_assert_true (!policy || !problem);
+  tell (data, "%s metadata %s", domain->uuid, policy ? policy : problem ? problem : "none");
+}
+
+static void
 watch_init (Watch *watch, const char *uri)
 {
-  static const PcdSourceCallbacks callbacks = { on_event, on_connection, on_resynced };
+  static const PcdSourceCallbacks callbacks = { on_event, on_connection, on_resynced, on_metadata };
 
   watch->told = g_ptr_array_new_with_free_func (told_free);
   watch->resync_on_status = FALSE;
@@ -392,6 +399,36 @@ test_domains (void)
   watch_clear (&watch);
 }
 
+#define SET_POLICY(domain, ...)                                                                    \
+  VIRSH ("metadata", domain, "--uri", "https://postcopyd.org/policy/1", "--key", "postcopyd",      \
+         "--live", __VA_ARGS__)
+
+/* Set, replaced by a bad one, removed, and another's that is none of our business. */
+static void
+test_metadata (void)
+{
+  Watch watch;
+  guint mark;
+
+  watch_init (&watch, URI);
+  expect (&watch, 0, "up ", 5);
+  mark = watch.told->len;
+  SET_POLICY ("beta", "--set", "<policy name=\"protect\"/>");
+  expect (&watch, mark, BETA " metadata protect", 2);
+  mark = watch.told->len;
+  SET_POLICY ("beta", "--set", "<policy name=\"fence\" allow-destroy=\"yes\"/>");
+  expect (&watch, mark, BETA " metadata got attribute \"allow-destroy\", expected <policy", 2);
+  mark = watch.told->len;
+  SET_POLICY ("beta", "--remove");
+  expect (&watch, mark, BETA " metadata none", 2);
+  mark = watch.told->len;
+  VIRSH ("metadata", "beta", "--uri", "urn:other", "--key", "o", "--live", "--set", "<policy/>");
+  pcd_source_resync (watch.source, BETA);
+  expect (&watch, mark, BETA " seen idle", 2);
+  g_assert_cmpint (wait_for (&watch, mark, BETA " metadata", 0.5), ==, -1);
+  watch_clear (&watch);
+}
+
 /* QEMU migrates to a file then, and says so by the same events. */
 static void
 test_dump_is_no_migration (void)
@@ -592,6 +629,7 @@ run_tests (int argc, char **argv)
   g_test_add_func ("/source/test-driver", test_test_driver);
   g_test_add_func ("/source/no-libvirtd-then-one", test_no_libvirtd_then_one);
   g_test_add_func ("/source/domains", test_domains);
+  g_test_add_func ("/source/metadata", test_metadata);
   g_test_add_func ("/source/dump-is-no-migration", test_dump_is_no_migration);
   g_test_add_func ("/source/killed-and-restarted", test_killed_and_restarted);
   g_test_add_func ("/source/hanging-qemu", test_hanging_qemu);
