@@ -17,8 +17,13 @@
 #define DOUBT_USEC (300 * 1000)
 /* A destination's daemon that took the connection and does not say its version is hanging. */
 #define VERSION_USEC ((gint64)2 * G_USEC_PER_SEC)
-/* How long a daemon may take to notice that its connection was shut down. */
-#define GRACE_USEC   (200 * 1000)
+/* Who else holds the job is given this long to let go of it by itself: an earlier recovery that may
+ * just have begun; a call of which the destination says that it is over. */
+#define RESUMING_USEC ((gint64)1 * G_USEC_PER_SEC)
+#define GRACE_USEC    (200 * 1000)
+/* How long to wait for a destination that may be noticing the pause only now, and for a daemon here
+ * whose connection was or may have to be shut down. */
+#define LATE_USEC    (500 * 1000)
 #define RELEASE_USEC ((gint64)2 * G_USEC_PER_SEC)
 
 typedef struct {
@@ -293,6 +298,19 @@ call_start (Attempt *a)
   return call;
 }
 
+/* An earlier recovery of somebody's, which may just have begun. */
+static gboolean
+is_resuming (const char *message)
+{
+  return strstr (message, "already in progress") != NULL;
+}
+
+static gboolean
+is_owned (const char *message)
+{
+  return is_resuming (message) || strstr (message, "actively monitored by another thread") != NULL;
+}
+
 /* Returns %TRUE once QEMU recovers; else @ret_message is why not. */
 static gboolean
 call_and_watch (Attempt *a, char **ret_message)
@@ -307,8 +325,7 @@ call_and_watch (Attempt *a, char **ret_message)
       return TRUE;
     if (ended && doubt_until == 0)
       doubt_until = g_get_monotonic_time () + DOUBT_USEC;
-    if (ended &&
-        (strstr (call->error ?: "", "another thread") || g_get_monotonic_time () >= doubt_until)) {
+    if (ended && (is_owned (call->error ?: "") || g_get_monotonic_time () >= doubt_until)) {
       *ret_message = g_strdup (call->error ?: "libvirt reports success, but QEMU is still paused");
       return FALSE;
     }
@@ -321,12 +338,6 @@ call_and_watch (Attempt *a, char **ret_message)
 }
 
 /* ---- who owns the job ---- */
-
-static gboolean
-is_owned (const char *message)
-{
-  return strstr (message, "actively monitored by another thread") != NULL;
-}
 
 /* Another migration from this host that is not in post-copy would be cancelled if the connection
  * that it needs were shut down. Any doubt is a yes. */
@@ -386,18 +397,19 @@ call_until_owner_gone (Attempt *a, char **ret_message)
       return TRUE;
     if (!is_owned (*ret_message))
       return FALSE;
-    if (!release_owner (a, g_get_monotonic_time () - began > GRACE_USEC, &release))
+    gint64 grace = is_resuming (*ret_message) ? RESUMING_USEC : GRACE_USEC;
+    if (!release_owner (a, g_get_monotonic_time () - began > grace, &release))
       release = (PcdOwnerRelease){ 0 };
     a->released |= release.n_shut > 0;
-    if ((!a->released && release.n_connections == 0) ||
-        g_get_monotonic_time () - began >= RELEASE_USEC || must_end (a))
+    gint64 patience = a->released || release.n_connections ? RELEASE_USEC : LATE_USEC;
+    if (g_get_monotonic_time () - began >= patience || must_end (a))
       break;
     g_usleep (POLL_USEC);
   }
   g_free (*ret_message);
   *ret_message = g_strdup (
       release.n_connections
-          ? "libvirt here still waits in the first migration's call to the destination"
+          ? "libvirt here still waits in an earlier call to the destination"
           : "libvirt here or there still waits for the first migration, which the destination may "
             "take for alive (actively monitored by another thread)");
   return FALSE;

@@ -106,6 +106,22 @@ def alternate(lab):
     paused.completes()
 
 
+@case("act-recover-second-cut")
+def second_cut(lab):
+    """The network dies again during the recovery, and heals: recovering within 2 s again."""
+    paused = Paused(lab, "drop")
+    paused.cut.heal()
+    assert paused.action("--when-answers")[1] == 0
+    time.sleep(0.5)
+    paused.cut = lab.cut("drop")
+    paused.migration.wait_paused(10)
+    paused.start_waiting()
+    paused.cut.heal()
+    took = paused.finish_waiting() - paused.cut.t_healed
+    assert took <= 2, f"{took:.2f} s"
+    paused.completes()
+
+
 @case("act-recover-managed")
 def managed(lab):
     """A migration that virsh manages is recovered, p2p, too."""
