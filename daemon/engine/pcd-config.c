@@ -25,6 +25,8 @@ typedef enum {
   KEY_COUNT,     /* guint */
   KEY_URI,       /* of the peer that is being read, or of PcdConfig.peers */
   KEY_ADDRESSES, /* likewise */
+  KEY_POLICY,    /* the last of PcdConfig.matches */
+  KEY_MATCH,     /* one of PcdConfig.matches; several times */
 } KeyType;
 
 typedef struct {
@@ -56,6 +58,12 @@ static const Key keys[] = {
   { PEER, "addresses", KEY_ADDRESSES, 0, 0, 0,
     "numeric addresses, each once, such as 10.9.0.2 10.9.1.2" },
   { PEER, "libvirt-uri", KEY_URI, 0, 0, 0, URI_EXPECTED },
+  { "policy", "default", KEY_POLICY, 0, 0, 0, "a policy's name (" PCD_POLICY_NAME_EXPECTED ")" },
+  { "policy", "match", KEY_MATCH, 0, 0, 0,
+    "a pattern of domain names (* and ? stand for others) and a policy's name, such as "
+    "web-* protect" },
+  { "host", "allow-destroy", KEY_BOOLEAN, G_STRUCT_OFFSET (PcdConfig, allow_destroy), 0, 0,
+    "yes or no" },
 };
 
 typedef struct {
@@ -70,6 +78,24 @@ typedef struct {
   guint keys_seen[G_N_ELEMENTS (keys)];   /* line of the key, 0 if not given */
 } Reader;
 
+static void
+match_clear (gpointer data)
+{
+  PcdPolicyMatch *match = data;
+
+  g_free ((char *)match->pattern);
+  g_free ((char *)match->policy);
+}
+
+static GArray *
+matches_new (void)
+{
+  GArray *matches = g_array_new (FALSE, FALSE, sizeof (PcdPolicyMatch));
+
+  g_array_set_clear_func (matches, match_clear);
+  return matches;
+}
+
 PcdConfig
 pcd_config_default (void)
 {
@@ -81,6 +107,7 @@ pcd_config_default (void)
     .keep_ended_usec = 5 * T_MIN,
     .recover_parallel = 2,
     .peers = pcd_peers_new (),
+    .matches = matches_new (),
   };
 }
 
@@ -91,6 +118,8 @@ pcd_config_copy (const PcdConfig *config)
 
   if (copy.peers)
     pcd_peers_ref (copy.peers);
+  if (copy.matches)
+    g_array_ref (copy.matches);
   return copy;
 }
 
@@ -98,6 +127,14 @@ void
 pcd_config_clear (PcdConfig *config)
 {
   g_clear_pointer (&config->peers, pcd_peers_unref);
+  g_clear_pointer (&config->matches, g_array_unref);
+}
+
+const PcdPolicyMatch *
+pcd_config_matches (const PcdConfig *config, guint *ret_n)
+{
+  *ret_n = config->matches ? config->matches->len : 0;
+  return *ret_n ? &g_array_index (config->matches, PcdPolicyMatch, 0) : NULL;
 }
 
 /* What a user typed, fit for one line of a terminal. */
@@ -145,6 +182,33 @@ parse_uri (const char *text, char **ret_uri)
 }
 
 static gboolean
+parse_policy (const char *text, PcdConfig *config)
+{
+  PcdPolicyMatch match = { g_strdup ("*"), g_strdup (text) };
+
+  g_array_append_val (config->matches, match);
+  config->has_default_policy = TRUE;
+  return pcd_policy_name_is_good (text);
+}
+
+/* The last word is the policy: a domain's name may have spaces in it. */
+static gboolean
+parse_match (const char *text, PcdConfig *config)
+{
+  const char *last = text + strlen (text);
+  guint at = config->matches->len - (config->has_default_policy ? 1 : 0);
+
+  while (last > text && !g_ascii_isspace (last[-1]))
+    last--;
+  g_autofree char *pattern = g_strchomp (g_strndup (text, last - text));
+  if (!pattern[0] || !pcd_policy_name_is_good (last))
+    return FALSE;
+  PcdPolicyMatch match = { g_steal_pointer (&pattern), g_strdup (last) };
+  g_array_insert_val (config->matches, at, match);
+  return TRUE;
+}
+
+static gboolean
 parse_value (const Key *key, const char *text, PcdPeer *peer, PcdConfig *config)
 {
   gpointer member = G_STRUCT_MEMBER_P (config, key->offset);
@@ -156,6 +220,10 @@ parse_value (const Key *key, const char *text, PcdPeer *peer, PcdConfig *config)
     return (peer->addresses = pcd_peers_parse_addresses (text)) != NULL;
   if (key->type == KEY_COUNT)
     return parse_count (key, text, member);
+  if (key->type == KEY_POLICY)
+    return parse_policy (text, config);
+  if (key->type == KEY_MATCH)
+    return parse_match (text, config);
 
   if (key->type == KEY_BOOLEAN)
     return parse_boolean (text, member);
@@ -219,6 +287,38 @@ check_addresses (Reader *reader, GError **error)
                      reader->section, reader->peer->addresses[i], owner->name);
   }
   return TRUE;
+}
+
+/* The same pattern twice: the second would never be asked. */
+static gboolean
+check_match (Reader *reader, GError **error)
+{
+  guint n = reader->config.matches->len - (reader->config.has_default_policy ? 1 : 0);
+  const PcdPolicyMatch *matches = pcd_config_matches (&reader->config, &(guint){ 0 });
+
+  for (guint i = 0; i + 1 < n; i++) {
+    if (!g_str_equal (matches[i].pattern, matches[n - 1].pattern))
+      continue;
+    g_autofree char *quoted = quote (matches[i].pattern, strlen (matches[i].pattern));
+    return refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error,
+                   "[policy] match: %s has policy %s already, expected each pattern once", quoted,
+                   matches[i].policy);
+  }
+  return TRUE;
+}
+
+/* What cannot be said of a value alone. */
+static gboolean
+check_value (Reader *reader, const Key *key, GError **error)
+{
+  switch (key->type) {
+  case KEY_ADDRESSES:
+    return check_addresses (reader, error);
+  case KEY_MATCH:
+    return check_match (reader, error);
+  default:
+    return TRUE;
+  }
 }
 
 /* What a [peer NAME] must have, at its end. */
@@ -313,13 +413,13 @@ read_key (Reader *reader, char *line, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS (keys); i++) {
     if (!g_str_equal (keys[i].group, reader->group) || !g_str_equal (keys[i].name, name))
       continue;
-    if (reader->keys_seen[i])
+    if (reader->keys_seen[i] && keys[i].type != KEY_MATCH)
       return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
                      "[%s] %s: again, first seen in line %u, expected each key once",
                      reader->section, keys[i].name, reader->keys_seen[i]);
     reader->keys_seen[i] = reader->line;
     if (parse_value (&keys[i], value, reader->peer, &reader->config))
-      return keys[i].type != KEY_ADDRESSES || check_addresses (reader, error);
+      return check_value (reader, &keys[i], error);
     g_autofree char *quoted = quote (value, strlen (value));
     return refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error, "[%s] %s: got %s, expected %s",
                    reader->section, keys[i].name, quoted, keys[i].expected);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyd.conf: parsed and checked as a whole, or refused as a whole.
- * Knows no policy and no domain. */
+ * Knows no policy, only names, and no domain. */
 #pragma once
 
 #include "core/pcd-duration.h"
+#include "core/pcd-policy-set.h"
 #include "engine/pcd-peers.h"
 
 G_BEGIN_DECLS
@@ -21,6 +22,12 @@ G_BEGIN_DECLS
  *   0 to 24 h
  * @recover_parallel: `[recover] parallel`: recoveries at a time; default 2, 1 to 64
  * @peers: `[recover] libvirt-uri` and every `[peer NAME]`; a reference
+ * @matches: (element-type PcdPolicyMatch): `[policy] match` in the file's order, then `[policy]
+ *   default` as a match of "*"; a reference, never changes, owns the strings. As
+ *   pcd_policy_set_select () wants it: see pcd_config_matches (). Whether there are such policies
+ *   is not known here
+ * @has_default_policy: the last of @matches is `[policy] default`
+ * @allow_destroy: `[host] allow-destroy`: policies that destroy may be used; default false
  */
 typedef struct {
   gint64 network_timeout_usec;
@@ -30,6 +37,9 @@ typedef struct {
   gint64 keep_ended_usec;
   guint recover_parallel;
   PcdPeers *peers;
+  GArray *matches;
+  gboolean has_default_policy;
+  gboolean allow_destroy;
 } PcdConfig;
 
 /**
@@ -47,6 +57,14 @@ PcdConfig pcd_config_copy (const PcdConfig *config);
 /* Does nothing to a struct of zeroes. */
 void pcd_config_clear (PcdConfig *config);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PcdConfig, pcd_config_clear)
+
+/**
+ * pcd_config_matches:
+ * @ret_n: (out): how many
+ *
+ * Returns: (transfer none) (nullable) (array length=ret_n): lives as long as @config
+ */
+const PcdPolicyMatch *pcd_config_matches (const PcdConfig *config, guint *ret_n);
 
 /**
  * pcd_config_load:

@@ -120,6 +120,60 @@ test_good (void)
     g_assert_cmpint (config.arm, ==, rows[i].config.arm);
     g_assert_cmpint (config.sample_usec, ==, rows[i].config.sample_usec);
     g_assert_cmpint (config.keep_ended_usec, ==, rows[i].config.keep_ended_usec);
+    g_assert_cmpuint (config.matches->len, ==, 0);
+    g_assert_false (config.allow_destroy);
+  }
+}
+
+/* "PATTERN=POLICY" of each, in the order in which they are asked. */
+static char *
+show_matches (const PcdConfig *config)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  guint n;
+  const PcdPolicyMatch *matches = pcd_config_matches (config, &n);
+
+  for (guint i = 0; i < n; i++)
+    g_string_append_printf (text, "%s%s=%s", i ? ", " : "", matches[i].pattern, matches[i].policy);
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static void
+test_policy (void)
+{
+  static const struct {
+    const char *text;
+    const char *matches;
+    gboolean has_default;
+    gboolean allow_destroy;
+  } rows[] = {
+    { "", "", FALSE, FALSE },
+    { "[policy]\n[host]\n", "", FALSE, FALSE },
+    { "[policy]\ndefault = observe\n", "*=observe", TRUE, FALSE },
+    { "[policy]\nmatch = web-* protect\nmatch=* observe\n", "web-*=protect, *=observe", FALSE,
+      FALSE },
+    { "[policy]\nmatch = * observe\nmatch = web-* protect\n", "*=observe, web-*=protect", FALSE,
+      FALSE },
+    { "[policy]\nmatch=b x\ndefault=d\nmatch=a x\n[host]\nallow-destroy=yes\n", "b=x, a=x, *=d",
+      TRUE, TRUE },
+    { "[policy]\nmatch = * x\ndefault = d\n", "*=x, *=d", TRUE, FALSE },
+    { "[policy]\nmatch = my old  domain \t x-1\n[host]\nallow-destroy = no\n", "my old  domain=x-1",
+      FALSE, FALSE },
+    { "[policy]\nmatch = caf\xc3\xa9-? protect\n", "caf\xc3\xa9-?=protect", FALSE, FALSE },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autofree char *message = NULL, *matches = NULL;
+    g_auto (PcdConfig) config = { 0 }, copy = { 0 };
+
+    if (!load_text (rows[i].text, -1, &config, &message))
+      g_error ("row %u: %s", i, message);
+    copy = pcd_config_copy (&config);
+    pcd_config_clear (&config);
+    matches = show_matches (&copy);
+    g_assert_cmpstr (matches, ==, rows[i].matches);
+    g_assert_cmpint (copy.has_default_policy, ==, rows[i].has_default);
+    g_assert_cmpint (copy.allow_destroy, ==, rows[i].allow_destroy);
   }
 }
 
@@ -150,7 +204,12 @@ test_bad (void)
 #define URI_EXPECTED                                                                               \
   ", expected a libvirt URI of QEMU on another host, such as qemu+tls://{address}/system"
 #define ADDRESSES_EXPECTED ", expected numeric addresses, each once, such as 10.9.0.2 10.9.1.2"
-#define TIMEOUT_EXPECTED   ", expected a duration such as 2s (500ms to 60s)"
+#define POLICY_EXPECTED                                                                            \
+  ", expected a policy's name (up to 32 lower case letters, digits and dashes, a letter first)"
+#define MATCH_EXPECTED                                                                             \
+  ", expected a pattern of domain names (* and ? stand for others) and a policy's name, such as "  \
+  "web-* protect"
+#define TIMEOUT_EXPECTED ", expected a duration such as 2s (500ms to 60s)"
   static const struct {
     const char *text;
     const char *message; /* after the file's name; the whole of it */
@@ -186,8 +245,10 @@ test_bad (void)
       ":4: group [arm] again, first seen in line 1, expected each group once" },
     { "[arm]\nenabled=yes\nenabled=yes\n",
       ":3: [arm] enabled: again, first seen in line 2, expected each key once" },
-    { "[Arm]\n", ":1: unknown group \"Arm\", expected one of: arm, watch, recover, peer NAME" },
-    { "[]\n", ":1: unknown group \"\", expected one of: arm, watch, recover, peer NAME" },
+    { "[Arm]\n", ":1: unknown group \"Arm\", expected one of: arm, watch, recover, peer NAME, "
+                 "policy, host" },
+    { "[]\n", ":1: unknown group \"\", expected one of: arm, watch, recover, peer NAME, "
+              "policy, host" },
     { "[arm\n", ":1: got \"[arm\", expected [group]" },
     { "[", ":1: got \"[\", expected [group]" },
     { "[arm] # x", ":1: got \"[arm] # x\", expected [group]" },
@@ -195,6 +256,21 @@ test_bad (void)
                                 "network-timeout, backstop, enabled" },
     { "[watch]\nsample=1s\n",
       ":2: [watch]: unknown key \"sample\", expected one of: sample-interval, keep-ended" },
+    { "[policy]\ndefault=\n", ":2: [policy] default: got \"\"" POLICY_EXPECTED },
+    { "[policy]\ndefault=Fence\n", ":2: [policy] default: got \"Fence\"" POLICY_EXPECTED },
+    { "[policy]\ndefault=web-* x\n", ":2: [policy] default: got \"web-* x\"" POLICY_EXPECTED },
+    { "[policy]\ndefault=a\ndefault=a\n",
+      ":3: [policy] default: again, first seen in line 2, expected each key once" },
+    { "[policy]\nmatch=\n", ":2: [policy] match: got \"\"" MATCH_EXPECTED },
+    { "[policy]\nmatch=protect\n", ":2: [policy] match: got \"protect\"" MATCH_EXPECTED },
+    { "[policy]\nmatch=* Protect\n", ":2: [policy] match: got \"* Protect\"" MATCH_EXPECTED },
+    { "[policy]\nmatch=a* x\ndefault=d\nmatch=b x\nmatch=a*  y\n",
+      ":5: [policy] match: \"a*\" has policy x already, expected each pattern once" },
+    { "[policy]\npolicy=x\n",
+      ":2: [policy]: unknown key \"policy\", expected one of: default, match" },
+    { "[host]\nallow-destroy=\n", ":2: [host] allow-destroy: got \"\", expected yes or no" },
+    { "[policy]\nallow-destroy=yes\n",
+      ":2: [policy]: unknown key \"allow-destroy\", expected one of: default, match" },
     { "enabled=yes\n",
       ":1: key \"enabled\" before any group, expected a line such as [arm] above it" },
     { "[arm]\nenabled\n", ":2: got \"enabled\", expected key = value" },
@@ -323,6 +399,7 @@ main (int argc, char **argv)
   g_test_add_func ("/config/duration", test_duration);
   g_test_add_func ("/config/good", test_good);
   g_test_add_func ("/config/peers", test_peers);
+  g_test_add_func ("/config/policy", test_policy);
   g_test_add_func ("/config/bad", test_bad);
   g_test_add_func ("/config/nul-byte", test_nul_byte);
   g_test_add_func ("/config/not-a-file", test_not_a_file);
