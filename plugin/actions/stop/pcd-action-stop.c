@@ -85,7 +85,7 @@ send (const PostcopydMigration *migration,
     return pcd_action_fail (reason,
                             "stop is pending: a vCPU began to wait for a page just then; it "
                             "completes when the page comes, and until then QEMU answers "
-                            "out-of-band commands only");
+                            "out-of-band commands only, and libvirt cannot recover");
   return pcd_action_fail (reason, "%s", error->message);
 }
 

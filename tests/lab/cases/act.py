@@ -7,7 +7,7 @@ import select
 import subprocess
 import time
 
-from pcdlab.case import Skip, case
+from pcdlab.case import case
 from pcdlab.host import Host
 from pcdlab.proc import LabError
 from pcdlab.verify import verify_memory
@@ -94,6 +94,18 @@ def recover_and_verify(lab, vm, migration):
     wait_for(lambda: lab.src.qemu_pid(vm.name) is None, 60, "end of the source", 0.1)
 
 
+def recover_out_of_band(lab, vm, dst):
+    """The only way while a `stop` is pending: libvirt's own commands hang with QEMU's main loop."""
+    lab.heal()
+    uri = f"tcp:{lab.dst.addresses['migration']}:49210"
+    answer = dst("oob", "migrate-recover", json.dumps({"uri": uri}, separators=(",", ":")))
+    assert answer["outcome"] == "done", answer
+    for arguments in ({"execute": "migrate-set-parameters",
+                       "arguments": {"max-postcopy-bandwidth": 0}},
+                      {"execute": "migrate", "arguments": {"uri": uri, "resume": True}}):
+        lab.src.qmp_by_libvirt(vm.name, arguments)
+
+
 def paused_pair(lab, vm, migration, src, dst):
     """Both sides paused, by their own ways, with the link cut."""
     lab.cut("link-down")
@@ -120,12 +132,17 @@ def protect(lab, vcpus):
         quick_virsh(lab, vm)
         time.sleep(2)
         assert vm.serial("dst") == before, "the guest went on while frozen"
-        recover_and_verify(lab, vm, migration)
-        time.sleep(0.5)
-        assert vm.serial("dst") == before, "the guest went on while frozen, after the recovery"
         asked = dst("ask", "end")
         print(f"# {asked['asked']} questions while frozen: worst answer {asked['worst']} ms")
         assert asked["failed"] == 0 and asked["worst"] < 100 * slack(), asked
+        dst("ask", "begin")
+        recover_and_verify(lab, vm, migration)
+        time.sleep(0.5)
+        assert vm.serial("dst") == before, "the guest went on while frozen, after the recovery"
+        # QEMU's main loop has work of its own in a recovery, frozen vCPUs or not.
+        asked = dst("ask", "end")
+        print(f"# {asked['asked']} questions while it recovers: worst answer {asked['worst']} ms")
+        assert asked["failed"] == 0 and asked["worst"] < 1000, asked
         assert dst("resume", "completed")["outcome"] == "done"
         ticks = vm.ticks("dst")
         wait_for(lambda: vm.ticks("dst") > ticks, 20, "tick of the guest after the thaw")
@@ -170,7 +187,7 @@ def force_pause_by(lab, side, way, role_monitor):
         assert answer["outcome"] == "done", answer
         assert answer["ms"] < 2000, answer
         if side == "src":
-            assert migration.status() == "postcopy-paused"
+            migration.wait_paused(2)
         else:
             wait_for(lambda: lab.dst.domstate(vm.name) == ("running", "post-copy failed"), 3,
                      "post-copy failed on dst")
@@ -225,7 +242,7 @@ def stop_race(lab):
         assert dst("qmp", "stop")["outcome"] == "failed"
         assert dst("oob", "query-yank")["outcome"] == "done"
         assert dst("qmp", "query-status")["outcome"] == "failed"
-        recover_and_verify(lab, vm, migration)
+        recover_out_of_band(lab, vm, dst)
         wait_for(lambda: dst("qmp", "query-status")["outcome"] == "done", 10, "a monitor again")
         ticks = vm.ticks("dst")
         time.sleep(1)
@@ -239,7 +256,7 @@ def stop_race(lab):
 
 @case("act-rule-1-no-monitor", timeout=120)
 def no_monitor(lab):
-    """Without the hook: stop is refused for want of a control monitor; freeze works on KVM."""
+    """Without the hook: stop is refused; freeze works on KVM by where the thread stands alone."""
     vm, migration = in_postcopy(lab)
     with Shell(lab, "dst") as dst:
         def absent():

@@ -145,14 +145,16 @@ ask (Shell *shell, gboolean begin)
           (double)shell->worst_usec / 1000.0);
 }
 
-/* QMP COMMAND: without the gate, as anybody might send it; the answer's deadline is short. */
+/* COMMAND [JSON without blanks]: past the gate, as anybody might send it, with a short deadline. */
 static void
-send (Shell *shell, const char *command, PcdQmpFlags flags)
+send (Shell *shell, char **words, PcdQmpFlags flags)
 {
+  g_autoptr (JsonNode) arguments = words[1] ? json_from_string (words[1], NULL) : NULL;
+  JsonObject *object = arguments ? json_node_get_object (arguments) : NULL;
   static const PcdQmpBlocked all_clear = { .is_known = TRUE };
   g_autoptr (GError) error = NULL;
   gint64 began = g_get_monotonic_time ();
-  g_autoptr (JsonNode) value = pcd_monitor_keeper_call (shell->keeper, command, NULL, flags,
+  g_autoptr (JsonNode) value = pcd_monitor_keeper_call (shell->keeper, words[0], object, flags,
                                                         &all_clear, began + G_USEC_PER_SEC, &error);
 
   answer (value ? "done" : "failed", began, value ? "" : error->message);
@@ -163,18 +165,19 @@ obey (Shell *shell, char **words)
 {
   g_autofree char *why = NULL;
 
-  if (g_str_equal (words[0], "ready"))
-    printf ("{\"ready\":%s,\"reason\":\"%s\"}\n",
-            pcd_monitor_keeper_is_ready (shell->keeper, &why) ? "true" : "false", why ? why : "");
-  else if (g_str_equal (words[0], "monitor")) {
+  if (g_str_equal (words[0], "ready")) {
+    gboolean is_ready = pcd_monitor_keeper_is_ready (shell->keeper, &why);
+
+    printf ("{\"ready\":%s,\"reason\":\"%s\"}\n", is_ready ? "true" : "false", why ? why : "");
+  } else if (g_str_equal (words[0], "monitor")) {
     shell->use_monitor = g_strcmp0 (words[1], "on") == 0;
     printf ("{}\n");
   } else if (g_str_equal (words[0], "ask"))
     ask (shell, g_strcmp0 (words[1], "begin") == 0);
   else if (g_str_equal (words[0], "qmp"))
-    send (shell, words[1], PCD_QMP_IN_BAND);
+    send (shell, words + 1, PCD_QMP_IN_BAND);
   else if (g_str_equal (words[0], "oob"))
-    send (shell, words[1], PCD_QMP_OOB);
+    send (shell, words + 1, PCD_QMP_OOB);
   else
     act (shell, words);
 }
