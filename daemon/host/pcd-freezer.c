@@ -184,11 +184,14 @@ freeze_one (Freezer *freezer, Vcpu *vcpu, GError **error)
 
     if (!pcd_cgroup_freeze (vcpu->folder, TRUE, error))
       return FALSE;
-    if (!wait_frozen (vcpu, began + SETTLE_USEC) && is_pending (freezer, vcpu)) {
+    /* A look takes 40 ms at least, in which the thread may freeze at a wrong place unseen: not
+     * before one that seemed to run has had its time. */
+    if (!wait_frozen (vcpu, began + (vcpu->was_in_kvm ? 1 : 4) * SETTLE_USEC) &&
+        is_pending (freezer, vcpu)) {
       vcpu->state = PCD_FREEZE_PENDING;
       return TRUE;
     }
-    if (wait_frozen (vcpu, began + 4 * SETTLE_USEC) && stands_well (freezer, vcpu)) {
+    if (wait_frozen (vcpu, began + 5 * SETTLE_USEC) && stands_well (freezer, vcpu)) {
       vcpu->state = PCD_FREEZE_DONE;
       return TRUE;
     }

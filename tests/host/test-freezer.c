@@ -22,7 +22,7 @@ typedef struct {
   GMainLoop *loop;
   GThreadFunc test; /* in a thread of its own, as actions are */
   gint stop_asking;
-  gint64 worst_usec;
+  gint64 worst_usec, worst_unexplained_usec;
   guint n_late, n_asked, n_failed;
 } Fixture;
 
@@ -119,18 +119,47 @@ ask (gint64 until, gpointer data)
   return status != NULL;
 }
 
+/* How long threads of a process were ready to run and did not (schedstat, second number). */
+static gint64
+run_delay_usec (pid_t pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/task", (int)pid);
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+  gint64 sum = 0;
+
+  while (dir && (name = g_dir_read_name (dir))) {
+    g_autofree char *file = g_build_filename (path, name, "schedstat", NULL);
+    g_autofree char *text = NULL;
+    const char *second;
+
+    if (g_file_get_contents (file, &text, NULL, NULL) && (second = strchr (text, ' ')))
+      sum += (gint64)(g_ascii_strtoull (second, NULL, 10) / 1000);
+  }
+  return sum;
+}
+
+static gint64
+busy_usec (const Fixture *f)
+{
+  return run_delay_usec (f->pid) + run_delay_usec (getpid ());
+}
+
 static gpointer
 ask_all_the_time (gpointer data)
 {
   Fixture *f = data;
 
   while (!g_atomic_int_get (&f->stop_asking)) {
-    gint64 began = g_get_monotonic_time (), took;
+    gint64 busy = busy_usec (f), began = g_get_monotonic_time (), took;
 
     f->n_failed += !ask (began + 5 * G_USEC_PER_SEC, f->keeper);
     took = g_get_monotonic_time () - began;
+    busy = busy_usec (f) - busy;
     f->n_asked++;
     f->n_late += took > PCD_FREEZER_ANSWER_USEC;
+    /* What other processes' hold of the CPUs does not explain: a frozen thread waits for none. */
+    f->worst_unexplained_usec = MAX (f->worst_unexplained_usec, took - busy);
     f->worst_usec = MAX (f->worst_usec, took);
     g_usleep (500);
   }
@@ -163,7 +192,7 @@ baseline (Fixture *f)
   g_atomic_int_set (&f->stop_asking, 1);
   g_thread_join (g_steal_pointer (&asker));
   worst = f->worst_usec;
-  f->worst_usec = f->n_asked = f->n_late = 0;
+  f->worst_unexplained_usec = f->worst_usec = f->n_asked = f->n_late = 0;
   f->stop_asking = 0;
   return worst;
 }
@@ -231,13 +260,16 @@ campaign (gpointer data)
   g_array_sort (took, compare);
   g_test_message (
       "%s: %u freezes, ms p50 %.0f p95 %.0f max %.0f; %u at a wrong place, held %.1f ms "
-      "at most; %u questions, worst answer %.1f ms (%.1f without freezes), %u over 100",
+      "at most; %u questions, worst answer %.1f ms (%.1f without freezes), %u over 100; %.1f ms "
+      "without "
+      "waits for a CPU",
       f->accel, n, g_array_index (took, gint64, n / 2) / 1000.0,
       g_array_index (took, gint64, n * 95 / 100) / 1000.0,
       g_array_index (took, gint64, n - 1) / 1000.0, figures.n_tries, figures.longest_usec / 1000.0,
-      f->n_asked, f->worst_usec / 1000.0, alone / 1000.0, f->n_late);
+      f->n_asked, f->worst_usec / 1000.0, alone / 1000.0, f->n_late,
+      f->worst_unexplained_usec / 1000.0);
   g_assert_cmpuint (f->n_failed, ==, 0);
-  g_assert_cmpint (f->worst_usec, <, MAX (PCD_FREEZER_ANSWER_USEC, 3 * alone));
+  g_assert_cmpint (f->worst_unexplained_usec, <, PCD_FREEZER_ANSWER_USEC);
   g_assert_cmpuint (count_folders (), ==, folders);
   g_main_loop_quit (f->loop);
   return NULL;
