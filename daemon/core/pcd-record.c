@@ -9,7 +9,8 @@ static const char *const kind_words[PCD_N_RECORDS] = {
   [PCD_RECORD_CAUSE] = "cause",       [PCD_RECORD_UNATTENDED] = "unattended",
   [PCD_RECORD_ARMED] = "armed",       [PCD_RECORD_BLOCKED] = "blocked",
   [PCD_RECORD_SHUTDOWN] = "shutdown", [PCD_RECORD_LIBVIRT] = "libvirt",
-  [PCD_RECORD_UNKNOWN] = "unknown",
+  [PCD_RECORD_ACTION] = "action",     [PCD_RECORD_POLICY] = "policy",
+  [PCD_RECORD_HOLD] = "hold",         [PCD_RECORD_UNKNOWN] = "unknown",
 };
 
 void

@@ -17,6 +17,10 @@ G_BEGIN_DECLS
  * @PCD_RECORD_BLOCKED: number of vCPUs that wait for a missing page
  * @PCD_RECORD_SHUTDOWN: postcopyd shut a dead connection down; @detail says on what evidence
  * @PCD_RECORD_LIBVIRT: "connected", "disconnected"; no domain
+ * @PCD_RECORD_ACTION: @from is the action; @to is "started", "done", "refused", "failed", "would"
+ *   (dry run), "gave-up", or "unknown" (the daemon was restarted while it ran); @detail says why
+ * @PCD_RECORD_POLICY: another policy applies
+ * @PCD_RECORD_HOLD: automatic action was held ("yes") or released ("no"); @detail says by whom
  * @PCD_RECORD_UNKNOWN: an event, state or status that this version does not know; @detail has it
  */
 typedef enum {
@@ -28,6 +32,9 @@ typedef enum {
   PCD_RECORD_BLOCKED,
   PCD_RECORD_SHUTDOWN,
   PCD_RECORD_LIBVIRT,
+  PCD_RECORD_ACTION,
+  PCD_RECORD_POLICY,
+  PCD_RECORD_HOLD,
   PCD_RECORD_UNKNOWN,
   PCD_N_RECORDS,
 } PcdRecordKind;

@@ -29,6 +29,8 @@ pcd_measure_copy (const PcdMeasure *measure)
   copy->n_vcpus = measure->n_vcpus;
   copy->n_blocked_vcpus = measure->n_blocked_vcpus;
   copy->n_blocked_others = measure->n_blocked_others;
+  copy->kickable = measure->kickable;
+  copy->traceable = measure->traceable;
   copy->evidence = g_strdup (measure->evidence);
   copy->note = g_strdup (measure->note);
   for (guint i = 0; i < measure->sockets->len; i++) {

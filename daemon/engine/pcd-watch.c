@@ -153,7 +153,10 @@ find_process (Look *look, Message *message)
 static void
 count_threads (Look *look, PcdMeasure *measure)
 {
-  g_autoptr (PcdThreadReport) report = pcd_threads_read (look->pid, PCD_THREADS_CHEAP, NULL);
+  /* Only while nothing flows, that is when it matters, is there time for a thorough look. */
+  gboolean thorough = look->threads_idle && pcd_lines_count (look->lines) == 0;
+  g_autoptr (PcdThreadReport) report =
+      pcd_threads_read (look->pid, thorough ? PCD_THREADS_THOROUGH : PCD_THREADS_CHEAP, NULL);
   guint n_migration = 0, n_waiting = 0;
 
   if (!report)
@@ -169,6 +172,10 @@ count_threads (Look *look, PcdMeasure *measure)
       n_migration++;
       n_waiting += thread->wchan && g_str_has_prefix (thread->wchan, "futex");
     }
+  }
+  if (thorough) {
+    measure->kickable = pcd_thread_report_kickable (report, NULL);
+    measure->traceable = pcd_thread_report_traceable (report, NULL);
   }
   /* In postcopy-paused every migration thread sleeps on a semaphore (postcopy_pause_incoming (),
    * postcopy_pause (), postcopy_pause_return_path_thread ()); while a connection lives, one of them

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/pcd-event.h"
+#include "core/pcd-thread-class.h"
 #include "engine/pcd-config.h"
 #include "engine/pcd-engine.h"
 
@@ -17,6 +18,8 @@ typedef struct _PcdWatch PcdWatch;
  * @n_vcpus: vCPU threads
  * @n_blocked_vcpus: those that wait for a missing page
  * @n_blocked_others: other threads that do
+ * @kickable: whether QMP `stop` would get past every thread; only measured without a connection
+ * @traceable: whether a debugger could attach to every thread; likewise
  * @sockets: (element-type PcdSocketView): migration connections
  * @evidence: (nullable): on what the judgement about the network rests
  * @note: (nullable): what could not be done, and why
@@ -26,6 +29,8 @@ typedef struct {
   guint n_vcpus;
   guint n_blocked_vcpus;
   guint n_blocked_others;
+  PcdAnswer kickable;
+  PcdAnswer traceable;
   GPtrArray *sockets;
   char *evidence;
   char *note;

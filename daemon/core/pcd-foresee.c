@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a ladder will do next if nothing changes.
+ * Pure; reads a ladder and never steps it. */
+#include "core/pcd-foresee.h"
+
+static guint
+ordinal_of (const PcdPolicy *policy, guint step)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < step; i++)
+    n += policy->steps[i].when == policy->steps[step].when &&
+         policy->steps[i].action == policy->steps[step].action;
+  return n;
+}
+
+static const PcdLadderRecord *
+record_of (const PcdLadder *ladder, const PcdPolicy *policy, guint step)
+{
+  const guint ordinal = ordinal_of (policy, step);
+
+  for (guint i = 0; i < ladder->n_records; i++) {
+    const PcdLadderRecord *record = &ladder->records[i];
+
+    if (record->when == policy->steps[step].when && record->action == policy->steps[step].action &&
+        record->ordinal == ordinal)
+      return record;
+  }
+  return NULL;
+}
+
+gboolean
+pcd_ladder_foresee (const PcdLadder *ladder,
+                    const PcdPolicy *policy,
+                    PcdActionKind *ret_action,
+                    gint64 *ret_when)
+{
+  gint64 first = G_MAXINT64;
+
+  if (ladder->held)
+    return FALSE;
+  for (guint i = 0; i < policy->n_steps; i++) {
+    const PcdStep *step = &policy->steps[i];
+    const PcdLadderClock *clock = &ladder->clocks[step->when];
+    const PcdLadderRecord *record = record_of (ladder, policy, i);
+    gint64 due = clock->since - clock->banked + step->after_usec;
+
+    if (!clock->in || !(pcd_action_get_spec (step->action)->roles & 1u << ladder->role))
+      continue;
+    if (record && record->spell == clock->spell &&
+        (record->status == PCD_STEP_RUNNING || record->status == PCD_STEP_DONE ||
+         record->status == PCD_STEP_GAVE_UP))
+      continue;
+    if (record)
+      due = MAX (due, record->not_before);
+    if (due < first) {
+      first = due;
+      *ret_action = step->action;
+      *ret_when = due;
+    }
+  }
+  return first != G_MAXINT64;
+}

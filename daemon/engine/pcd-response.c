@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Carries out what the ladder and operators ask: intent to the journal, action to the executor,
+ * answer back to the ladder. All on the main thread. */
+#include "engine/pcd-response.h"
+
+#include "core/pcd-foresee.h"
+
+#include <string.h>
+
+/* Tickets of operators, apart from the ladder's own. */
+#define OPERATOR_TICKET ((guint64)1 << 40)
+
+/* From the intent to its end. Outlives its response, whose answer then goes nowhere. */
+typedef struct {
+  PcdResponse *response; /* NULL once that is gone */
+  PcdResponseEnv *env;
+  guint64 ticket;
+  PcdActionKind action;
+  PcdParams params;
+  gboolean has_params;
+  char *address;
+  gboolean force;
+  gboolean counted; /* among env->recoveries */
+  gboolean cancelled;
+  PcdExecution *execution;
+  PcdOrderCallback callback; /* of an operator */
+  gpointer data;
+} Attempt;
+
+struct _PcdResponse {
+  PcdResponseEnv *env;
+  char *uuid;
+  char *name;
+  PcdState state;
+  PcdLadder ladder;
+  PcdFact facts[PCD_N_PREDICATES];
+  PcdPolicy *policy;
+  char *wish;
+  char *chosen; /* by an operator, for this migration */
+  const char *policy_source;
+  gboolean held;
+  gboolean we_stopped;
+  gboolean we_froze;
+  gint64 incident;
+  guint64 operator_tickets;
+  GPtrArray *attempts; /* (element-type Attempt) (unowned) */
+  guint wakeup;
+  PcdMigrationView said; /* the members that fill_view () gives */
+  char *last_reason;
+  const PcdResponseCallbacks *callbacks;
+  gpointer data;
+};
+
+/* No answer after so long: the thread is left behind. */
+static gint64
+allowed_usec (PcdActionKind action)
+{
+  switch (action) {
+  case PCD_ACTION_RECOVER:
+    return 40 * G_USEC_PER_SEC; /* libvirt gives up a dead connection after 30 s */
+  case PCD_ACTION_DESTROY:
+    return 30 * G_USEC_PER_SEC;
+  case PCD_ACTION_FORCE_PAUSE:
+    return 15 * G_USEC_PER_SEC;
+  default:
+    return 10 * G_USEC_PER_SEC;
+  }
+}
+
+static void climb (PcdResponse *self, const PcdLadderEvent *event);
+
+static void
+tell (PcdResponse *self, PcdActionKind action, const char *what, const char *detail)
+{
+  self->callbacks->tell (PCD_RECORD_ACTION, pcd_action_to_string (action), what, detail,
+                         self->data);
+}
+
+static void
+set_flag (PcdResponse *self, const char *flag, const char *value)
+{
+  if (self->env->journal)
+    pcd_journal_set_flag (self->env->journal, self->uuid, flag, value);
+}
+
+/* ---- one attempt ---- */
+
+static void
+attempt_free (Attempt *attempt)
+{
+  g_free (attempt->address);
+  g_free (attempt);
+}
+
+/* What we did to the guest, so that `resume` undoes that and nothing else. */
+static void
+note_deeds (PcdResponse *self, PcdActionKind action, PcdOutcome outcome)
+{
+  if (outcome != PCD_OUTCOME_DONE)
+    return;
+  if (action == PCD_ACTION_STOP) {
+    self->we_stopped = TRUE;
+    set_flag (self, "stopped", "yes");
+  } else if (action == PCD_ACTION_FREEZE) {
+    self->we_froze = TRUE;
+    set_flag (self, "frozen", "yes");
+  } else if (action == PCD_ACTION_RESUME) {
+    self->we_stopped = self->we_froze = FALSE;
+    set_flag (self, "stopped", NULL);
+    set_flag (self, "frozen", NULL);
+  }
+}
+
+static void launch (Attempt *attempt);
+
+static void
+free_a_turn (PcdResponseEnv *env)
+{
+  Attempt *next;
+
+  env->recoveries--;
+  while (env->recoveries < env->parallel && (next = g_queue_pop_head (&env->waiting)))
+    launch (next);
+}
+
+/* The attempt's end, whatever it was. */
+static void
+settle (Attempt *attempt, PcdOutcome outcome, const char *reason)
+{
+  PcdResponse *self = attempt->response;
+  const PcdActionKind action = attempt->action;
+  const gboolean operators = attempt->ticket >= OPERATOR_TICKET;
+  const PcdLadderEvent event = {
+    .kind = operators ? PCD_LADDER_OPERATOR_ENDED : PCD_LADDER_FINISHED,
+    .ticket = attempt->ticket,
+    .outcome = outcome,
+    .action = action,
+  };
+
+  if (attempt->counted)
+    free_a_turn (attempt->env);
+  if (attempt->callback)
+    attempt->callback (outcome, reason, attempt->data);
+  if (!self) {
+    attempt_free (attempt);
+    return;
+  }
+  g_ptr_array_remove (self->attempts, attempt);
+  attempt_free (attempt);
+
+  note_deeds (self, action, outcome);
+  g_free (self->last_reason);
+  self->last_reason = g_strdup (reason);
+  self->said.last_action = pcd_action_to_string (action);
+  self->said.last_outcome = pcd_outcome_to_string (outcome);
+  if (self->env->journal)
+    pcd_journal_result (self->env->journal, self->incident, event.ticket,
+                        pcd_outcome_to_string (outcome), reason, &self->ladder, g_get_real_time ());
+  tell (self, action, pcd_outcome_to_string (outcome), reason);
+  climb (self, &event);
+}
+
+static void
+on_answer (PcdOutcome outcome, const char *reason, gpointer data)
+{
+  Attempt *attempt = data;
+
+  attempt->execution = NULL;
+  settle (attempt, outcome, reason);
+}
+
+static void
+launch (Attempt *attempt)
+{
+  PcdResponse *self = attempt->response;
+  PcdRequest request = { .action = attempt->action };
+
+  if (!self || attempt->cancelled) {
+    settle (attempt, PCD_OUTCOME_FAILED, "cancelled before it began");
+    return;
+  }
+  if (!pcd_executor_find (attempt->action)) {
+    settle (attempt, PCD_OUTCOME_REFUSED, "this build of postcopyd has no such action");
+    return;
+  }
+  if (attempt->action == PCD_ACTION_RECOVER && !attempt->counted) {
+    if (self->env->recoveries >= self->env->parallel) {
+      g_queue_push_tail (&self->env->waiting, attempt);
+      return;
+    }
+    attempt->counted = TRUE;
+    self->env->recoveries++;
+  }
+  request.params = attempt->has_params ? &attempt->params : NULL;
+  request.uuid = self->uuid;
+  request.name = self->name;
+  request.state = self->state;
+  request.libvirt_uri = self->env->uri;
+  request.host.we_stopped = self->we_stopped;
+  request.host.allow_destroy = self->env->allow_destroy;
+  request.host.override = attempt->force;
+  self->callbacks->fill (&request, self->data);
+  if (attempt->address)
+    request.peer_address = attempt->address;
+  tell (self, attempt->action, "started", NULL);
+  attempt->execution =
+      pcd_executor_start (&request, allowed_usec (attempt->action), on_answer, attempt);
+}
+
+static void
+on_intent (const GError *error, gpointer data)
+{
+  Attempt *attempt = data;
+
+  if (error) {
+    /* Rule 5: what could not be written down is not done. */
+    g_autofree char *reason = g_strdup_printf ("the journal cannot be written: %s", error->message);
+
+    settle (attempt, PCD_OUTCOME_FAILED, reason);
+    return;
+  }
+  launch (attempt);
+}
+
+static gboolean
+is_trouble (const PcdState *state)
+{
+  return state->phase == PCD_PHASE_PAUSED || state->phase == PCD_PHASE_RECOVERING ||
+         state->flow == PCD_FLOW_STALLED;
+}
+
+static void
+open_incident (PcdResponse *self)
+{
+  if (self->incident == 0 && self->env->journal)
+    self->incident = pcd_journal_begin_incident (self->env->journal, self->uuid, self->name,
+                                                 self->state.role, g_get_real_time ());
+}
+
+static void
+begin (PcdResponse *self, Attempt *attempt, const char *who)
+{
+  attempt->response = self;
+  attempt->env = self->env;
+  g_ptr_array_add (self->attempts, attempt);
+  if (!self->env->journal) {
+    launch (attempt);
+    return;
+  }
+  open_incident (self);
+  pcd_journal_intent (self->env->journal, self->incident, attempt->ticket,
+                      pcd_action_to_string (attempt->action), who, &self->ladder,
+                      g_get_real_time (), on_intent, attempt);
+}
+
+static void
+cancel (PcdResponse *self, guint64 ticket)
+{
+  for (guint i = 0; i < self->attempts->len; i++) {
+    Attempt *attempt = g_ptr_array_index (self->attempts, i);
+
+    if (attempt->ticket != ticket)
+      continue;
+    attempt->cancelled = TRUE;
+    if (attempt->execution)
+      pcd_execution_cancel (attempt->execution);
+    else if (g_queue_remove (&self->env->waiting, attempt))
+      settle (attempt, PCD_OUTCOME_FAILED, "cancelled before it began");
+    return;
+  }
+}
+
+/* ---- the ladder ---- */
+
+static void
+carry_out (PcdResponse *self, const PcdLadderEffect *effect)
+{
+  g_autofree char *who = NULL;
+  Attempt *attempt;
+
+  switch (effect->kind) {
+  case PCD_LADDER_START:
+    who = g_strdup_printf ("policy %s", self->policy->name);
+    attempt = g_new0 (Attempt, 1);
+    attempt->ticket = effect->ticket;
+    attempt->action = effect->action;
+    if (effect->params) {
+      attempt->params = *effect->params;
+      attempt->has_params = TRUE;
+    }
+    begin (self, attempt, who);
+    break;
+  case PCD_LADDER_WOULD:
+    tell (self, effect->action, "would", "dry run");
+    break;
+  case PCD_LADDER_CANCEL:
+    cancel (self, effect->ticket);
+    break;
+  case PCD_LADDER_GIVE_UP:
+    tell (self, effect->action, "gave-up", "no attempts left");
+    break;
+  case PCD_LADDER_REFUSE:
+    tell (self, effect->action, "refused",
+          "destructive, and [host] allow-destroy is not set in postcopyd.conf");
+    break;
+  default:
+    g_assert_not_reached ();
+  }
+}
+
+static gboolean
+on_wakeup (gpointer data)
+{
+  const PcdLadderEvent tick = { .kind = PCD_LADDER_TICK };
+  PcdResponse *self = data;
+
+  self->wakeup = 0;
+  climb (self, &tick);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+set_wakeup (PcdResponse *self, gint64 when, gint64 now)
+{
+  g_clear_handle_id (&self->wakeup, g_source_remove);
+  if (when != G_MAXINT64)
+    self->wakeup = g_timeout_add (CLAMP ((when - now + 999) / 1000, 0, G_MAXINT), on_wakeup, self);
+}
+
+static void
+climb (PcdResponse *self, const PcdLadderEvent *event)
+{
+  const gint64 now = g_get_monotonic_time ();
+  PcdLadderInput input = {
+    .policy = self->policy,
+    .state = &self->state,
+    .held = self->held,
+    .dry_run = self->env->dry_run,
+    .allow_destroy = self->env->allow_destroy,
+  };
+  g_autoptr (PcdPolicy) policy = pcd_policy_ref (self->policy); /* params live as long as it does */
+  PcdLadderEffects effects;
+
+  memcpy (input.facts, self->facts, sizeof input.facts);
+  self->ladder = pcd_ladder_step (&self->ladder, &input, event, now, &effects);
+  set_wakeup (self, effects.wakeup, now);
+  for (guint i = 0; i < effects.n; i++)
+    carry_out (self, &effects.effects[i]);
+  self->callbacks->changed (self->data);
+}
+
+static void
+select_policy (PcdResponse *self)
+{
+  g_autofree char *note = NULL;
+  PcdPolicy *policy = NULL;
+  const char *source = "operator";
+
+  if (self->chosen)
+    policy = pcd_policy_set_lookup (self->env->policies, self->chosen);
+  if (policy && policy->destructive && !self->env->allow_destroy)
+    policy = NULL;
+  if (!policy) {
+    policy = pcd_policy_set_select (self->env->policies, self->wish, self->name, self->env->matches,
+                                    self->env->n_matches, self->env->allow_destroy, &note);
+    if (self->wish && g_str_equal (policy->name, self->wish))
+      source = "metadata";
+    else
+      source = g_str_equal (policy->name, PCD_POLICY_DEFAULT) ? "default" : "configuration";
+  }
+  if (self->policy && !g_str_equal (self->policy->name, policy->name))
+    self->callbacks->tell (PCD_RECORD_POLICY, self->policy->name, policy->name, note, self->data);
+  else if (note)
+    self->callbacks->tell (PCD_RECORD_POLICY, NULL, policy->name, note, self->data);
+  pcd_policy_ref (policy);
+  g_clear_pointer (&self->policy, pcd_policy_unref);
+  self->policy = policy;
+  self->policy_source = source;
+}
+
+/* ---- after a restart ---- */
+
+/* What was under way when the last daemon ended is told as unknown. What changes nothing when it is
+ * done twice, or shows in the migration's state, may be tried again; the rest counts as done. */
+static void
+take_over (PcdResponse *self, const PcdOpenIncident *left)
+{
+  self->incident = left->id;
+  if (left->has_ladder) {
+    self->ladder = left->ladder;
+    pcd_ladder_restart (&self->ladder);
+  }
+  self->held = g_hash_table_contains (left->flags, "held");
+  self->we_stopped = g_hash_table_contains (left->flags, "stopped");
+  self->we_froze = g_hash_table_contains (left->flags, "frozen");
+  self->chosen = g_strdup (g_hash_table_lookup (left->flags, "policy"));
+}
+
+static void
+report_unfinished (PcdResponse *self, const PcdOpenIncident *left)
+{
+  for (guint i = 0; i < left->unfinished->len; i++) {
+    const guint64 ticket = g_array_index (left->unfinished, guint64, i);
+
+    pcd_journal_result (self->env->journal, self->incident, ticket, "unknown",
+                        "postcopyd was restarted while it ran", &self->ladder, g_get_real_time ());
+  }
+  for (guint i = 0; i < self->ladder.n_records; i++) {
+    const PcdLadderRecord *record = &self->ladder.records[i];
+    const PcdActionKind action = record->chosen;
+    const gboolean again = action == PCD_ACTION_RECOVER || action == PCD_ACTION_FORCE_PAUSE ||
+                           action == PCD_ACTION_STOP || action == PCD_ACTION_FREEZE ||
+                           action == PCD_ACTION_RESUME;
+    const PcdLadderEvent event = {
+      .kind = PCD_LADDER_FINISHED,
+      .ticket = record->ticket,
+      .outcome = again ? PCD_OUTCOME_FAILED : PCD_OUTCOME_DONE,
+      .action = action,
+    };
+
+    if (record->status != PCD_STEP_RUNNING)
+      continue;
+    tell (self, action, "unknown", "postcopyd was restarted while it ran");
+    climb (self, &event);
+  }
+}
+
+/* ---- public ---- */
+
+PcdResponse *
+pcd_response_new (PcdResponseEnv *env,
+                  const char *uuid,
+                  const char *name,
+                  PcdRole role,
+                  const PcdOpenIncident *left,
+                  const PcdResponseCallbacks *callbacks,
+                  gpointer data)
+{
+  PcdResponse *self = g_new0 (PcdResponse, 1);
+
+  self->env = env;
+  self->uuid = g_strdup (uuid);
+  self->name = g_strdup (name);
+  self->state = pcd_state_init (role, g_get_monotonic_time ());
+  self->ladder = pcd_ladder_init (role);
+  self->attempts = g_ptr_array_new ();
+  self->callbacks = callbacks;
+  self->data = data;
+  if (left)
+    take_over (self, left);
+  select_policy (self);
+  if (left)
+    report_unfinished (self, left);
+  return self;
+}
+
+void
+pcd_response_free (PcdResponse *self)
+{
+  g_clear_handle_id (&self->wakeup, g_source_remove);
+  for (guint i = 0; i < self->attempts->len; i++) {
+    Attempt *attempt = g_ptr_array_index (self->attempts, i);
+
+    attempt->response = NULL;
+    if (attempt->execution)
+      pcd_execution_cancel (attempt->execution);
+  }
+  g_ptr_array_unref (self->attempts);
+  pcd_policy_unref (self->policy);
+  g_free (self->uuid);
+  g_free (self->name);
+  g_free (self->wish);
+  g_free (self->chosen);
+  g_free (self->last_reason);
+  g_free (self);
+}
+
+static PcdFact
+fact_of (PcdAnswer answer)
+{
+  return answer == PCD_ANSWER_YES  ? PCD_FACT_YES
+         : answer == PCD_ANSWER_NO ? PCD_FACT_NO
+                                   : PCD_FACT_UNKNOWN;
+}
+
+void
+pcd_response_update (PcdResponse *self,
+                     const PcdState *state,
+                     const PcdMeasure *measure,
+                     PcdFact peer_answers)
+{
+  const PcdLadderEvent tick = { .kind = PCD_LADDER_TICK };
+
+  self->state = *state;
+  self->facts[PCD_PREDICATE_PEER_ANSWERS] = peer_answers;
+  if (measure) {
+    self->facts[PCD_PREDICATE_KICKABLE] = fact_of (measure->kickable);
+    self->facts[PCD_PREDICATE_TRACEABLE] = fact_of (measure->traceable);
+    self->facts[PCD_PREDICATE_BLOCKED] =
+        measure->n_blocked_vcpus + measure->n_blocked_others > 0 ? PCD_FACT_YES : PCD_FACT_NO;
+  }
+  if (is_trouble (state))
+    open_incident (self);
+  climb (self, &tick);
+  if (self->incident && self->env->journal && pcd_phase_has_ended (state->phase) &&
+      self->attempts->len == 0) {
+    pcd_journal_end_incident (self->env->journal, self->incident,
+                              pcd_phase_to_string (state->phase), g_get_real_time ());
+    self->incident = 0;
+  }
+}
+
+void
+pcd_response_reselect (PcdResponse *self)
+{
+  const PcdLadderEvent tick = { .kind = PCD_LADDER_TICK };
+
+  select_policy (self);
+  climb (self, &tick);
+}
+
+void
+pcd_response_set_wish (PcdResponse *self, const char *wish)
+{
+  if (g_strcmp0 (self->wish, wish) == 0)
+    return;
+  g_free (self->wish);
+  self->wish = g_strdup (wish);
+  pcd_response_reselect (self);
+}
+
+void
+pcd_response_order (PcdResponse *self,
+                    const PcdOrder *order,
+                    PcdOrderCallback callback,
+                    gpointer data)
+{
+  const PcdLadderEvent began = { .kind = PCD_LADDER_OPERATOR_BEGAN, .action = order->action };
+  Attempt *attempt;
+
+  if (order->dry_run || self->env->dry_run) {
+    g_autofree char *text =
+        g_strdup_printf ("would %s %s", pcd_action_to_string (order->action), self->name);
+
+    callback (PCD_OUTCOME_DONE, text, data);
+    return;
+  }
+  attempt = g_new0 (Attempt, 1);
+  attempt->ticket = OPERATOR_TICKET + ++self->operator_tickets;
+  attempt->action = order->action;
+  attempt->params = order->params ? *order->params : pcd_params_init (order->action);
+  attempt->has_params = TRUE;
+  attempt->address = g_strdup (order->address);
+  attempt->force = order->force;
+  attempt->callback = callback;
+  attempt->data = data;
+  climb (self, &began);
+  begin (self, attempt, order->who);
+}
+
+void
+pcd_response_hold (PcdResponse *self, gboolean held, const char *who)
+{
+  const PcdLadderEvent tick = { .kind = PCD_LADDER_TICK };
+
+  if (self->held == held)
+    return;
+  self->held = held;
+  set_flag (self, "held", held ? who : NULL);
+  self->callbacks->tell (PCD_RECORD_HOLD, held ? "no" : "yes", held ? "yes" : "no", who,
+                         self->data);
+  climb (self, &tick);
+}
+
+gboolean
+pcd_response_set_policy (PcdResponse *self, const char *name, const char *who, GError **error)
+{
+  const PcdPolicy *policy = name ? pcd_policy_set_lookup (self->env->policies, name) : NULL;
+
+  if (name && !policy) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                 "there is no policy '%s'; 'postcopyctl policy list' names them", name);
+    return FALSE;
+  }
+  if (policy && policy->destructive && !self->env->allow_destroy) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                 "policy '%s' can destroy the domain, and [host] allow-destroy is not set in "
+                 "postcopyd.conf",
+                 name);
+    return FALSE;
+  }
+  g_free (self->chosen);
+  self->chosen = g_strdup (name);
+  set_flag (self, "policy", name);
+  pcd_response_reselect (self);
+  return TRUE;
+}
+
+const PcdPolicy *
+pcd_response_get_policy (PcdResponse *self)
+{
+  return self->policy;
+}
+
+gint64
+pcd_response_get_incident (const PcdResponse *self)
+{
+  return self->incident;
+}
+
+void
+pcd_response_fill_view (PcdResponse *self, PcdMigrationView *view)
+{
+  const Attempt *running = self->attempts->len ? g_ptr_array_index (self->attempts, 0) : NULL;
+  PcdActionKind next;
+  gint64 when;
+
+  view->policy = self->policy->name;
+  view->policy_source = self->policy_source;
+  view->held = self->held;
+  view->incident = self->incident;
+  view->doing = running ? pcd_action_to_string (running->action) : NULL;
+  view->last_action = self->said.last_action;
+  view->last_outcome = self->said.last_outcome;
+  view->last_reason = self->last_reason;
+  if (pcd_ladder_foresee (&self->ladder, self->policy, &next, &when)) {
+    view->next_action = pcd_action_to_string (next);
+    view->next_time = g_get_real_time () + MAX (when - g_get_monotonic_time (), 0);
+  }
+}
