@@ -15,12 +15,16 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 /* libvirt's own deadlines are shorter; this is for the day when they do not hold. */
 #define READY_AT_LAST_SEC 15
 
-#define DEFAULT_CONFIG PCD_SYSCONFDIR "/postcopyd/postcopyd.conf"
+#define DEFAULT_CONFIG    PCD_SYSCONFDIR "/postcopyd/postcopyd.conf"
+#define DEFAULT_STATE_DIR "/var/lib/postcopyd"
 
 typedef struct {
   char *connect;
   char *config;
   char *bus;
+  char *state_dir;
+  char *policy_dir;
+  gboolean dry_run;
   gboolean check_config;
   gboolean version;
 } Options;
@@ -47,6 +51,12 @@ parse_options (int *argc, char ***argv, Options *options, GError **error)
       "configuration (default: " DEFAULT_CONFIG ")", "FILE" },
     { "bus", 0, 0, G_OPTION_ARG_STRING, &options->bus,
       "system (default), session or a D-Bus address", "BUS" },
+    { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->policy_dir,
+      "policies, instead of the shipped ones and those of /etc", "DIR" },
+    { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->state_dir,
+      "journal (default: $STATE_DIRECTORY, else " DEFAULT_STATE_DIR ")", "DIR" },
+    { "dry-run", 0, 0, G_OPTION_ARG_NONE, &options->dry_run,
+      "tell what policies would do, and do nothing", NULL },
     { "check-config", 0, 0, G_OPTION_ARG_NONE, &options->check_config,
       "check the configuration and exit", NULL },
     { "version", 0, 0, G_OPTION_ARG_NONE, &options->version, "show the version and exit", NULL },
@@ -100,6 +110,25 @@ load_config (const Options *options, PcdConfig *ret_config, GError **error)
   }
   g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;
+}
+
+static const char *
+state_dir (const Options *options)
+{
+  return options->state_dir ?: g_getenv ("STATE_DIRECTORY") ?: DEFAULT_STATE_DIR;
+}
+
+/* Both or neither: policies are read first, as the configuration cannot fail once it was read. */
+static gboolean
+reload (Daemon *self, GError **error)
+{
+  g_auto (PcdConfig) config = { 0 };
+
+  if (!load_config (self->options, &config, error) ||
+      !pcd_engine_reload_policies (self->engine, error))
+    return FALSE;
+  pcd_engine_set_config (self->engine, &config);
+  return TRUE;
 }
 
 static void
@@ -172,12 +201,10 @@ on_reload_signal (gpointer data)
 {
   Daemon *self = data;
   g_autoptr (GError) error = NULL;
-  g_auto (PcdConfig) config = { 0 };
 
   if (self->ready)
     pcd_notify_reloading (self->notify);
-  if (load_config (self->options, &config, &error)) {
-    pcd_engine_set_config (self->engine, &config);
+  if (reload (self, &error)) {
     g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", PCD_MESSAGE_RELOADED,
                       "MESSAGE", "configuration reloaded");
   } else {
@@ -207,7 +234,14 @@ run (const Options *options, const PcdConfig *config, const char *bus_address)
   g_autoptr (PcdNotify) notify = NULL;
   g_autoptr (PcdBus) bus = NULL;
   g_autoptr (PcdEngine) engine = pcd_engine_new (config, options->connect);
+  g_autoptr (GError) error = NULL;
+
   self.engine = engine;
+  if (!pcd_engine_enable_actions (engine, state_dir (options), options->policy_dir,
+                                  options->dry_run, &error)) {
+    g_printerr ("postcopyd: %s\n", error->message);
+    return EXIT_USAGE;
+  }
   pcd_engine_add_listener (engine, &pcd_log_listener, NULL);
   pcd_engine_add_listener (engine, &daemon_listener, &self);
   self.notify = notify = pcd_notify_new (engine, options->connect);
@@ -235,6 +269,8 @@ options_clear (Options *options)
   g_free (options->connect);
   g_free (options->config);
   g_free (options->bus);
+  g_free (options->state_dir);
+  g_free (options->policy_dir);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)

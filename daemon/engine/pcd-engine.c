@@ -3,8 +3,13 @@
  * Decides nothing: what an event means is core's business. */
 #include "engine/pcd-engine.h"
 
+#include "engine/pcd-policy-load.h"
+#include "engine/pcd-response.h"
 #include "engine/pcd-watch.h"
 #include "libvirt/pcd-source.h"
+#include "qmp/pcd-monitor-keeper.h"
+
+#include <string.h>
 
 #define KEEP_RECORDS 1000
 
@@ -16,6 +21,10 @@ typedef struct {
   gint64 phase_time;
   PcdWatch *watch;
   PcdMeasure *measure;
+  PcdMonitorKeeper *monitor; /* kept from the start of postcopy on: see its header */
+  PcdResponse *response;     /* NULL while actions are not enabled */
+  char *peer_address;        /* of the last connection, without port */
+  PcdFact peer_answers;
   char *evidence;     /* the last thing that was noteworthy about the connection */
   char *last_unknown; /* told once, resynced once: an answer that is unknown again must not loop */
 } Migration;
@@ -36,6 +45,10 @@ struct _PcdEngine {
   gint64 connection_time;
   char *connection_reason;
   guint expiry;
+  PcdResponseEnv env; /* no policies while actions are not enabled */
+  char *uri;
+  char *policy_dir;
+  GPtrArray *left; /* (element-type PcdOpenIncident): what an earlier daemon left; NULL once told */
 };
 
 /* ---- telling ---- */
@@ -59,6 +72,8 @@ view_of (const Migration *m)
     view.sockets = m->measure->sockets;
     view.note = m->measure->note;
   }
+  if (m->response)
+    pcd_response_fill_view (m->response, &view);
   return view;
 }
 
@@ -99,6 +114,8 @@ tell (PcdEngine *engine,
   record->to = g_strdup (to);
   record->detail = g_strdup (detail);
   g_queue_push_tail (&engine->records, record);
+  if (engine->env.journal && m && m->response && pcd_response_get_incident (m->response))
+    pcd_journal_add_record (engine->env.journal, pcd_response_get_incident (m->response), record);
   if (engine->records.length > KEEP_RECORDS)
     pcd_record_free (g_queue_pop_head (&engine->records));
 
@@ -136,8 +153,13 @@ tell_changes (Migration *m, const PcdState *before)
 static void
 migration_free (Migration *m)
 {
+  g_clear_pointer (&m->response, pcd_response_free);
   g_clear_pointer (&m->watch, pcd_watch_stop);
   g_clear_pointer (&m->measure, pcd_measure_free);
+  if (m->monitor)
+    pcd_monitor_keeper_stop (m->monitor);
+  g_clear_pointer (&m->monitor, pcd_monitor_keeper_unref);
+  g_free (m->peer_address);
   g_free (m->uuid);
   g_free (m->name);
   g_free (m->evidence);
@@ -178,6 +200,62 @@ drop_migration (PcdEngine *engine, Migration *m)
   g_ptr_array_remove (engine->migrations, m);
 }
 
+static void
+on_response_tell (
+    PcdRecordKind kind, const char *from, const char *to, const char *detail, gpointer data)
+{
+  Migration *m = data;
+
+  tell (m->engine, m, kind, from, to, detail);
+}
+
+static void
+on_response_changed (gpointer data)
+{
+  notify_changed (data);
+}
+
+static void
+fill_request (PcdRequest *request, gpointer data)
+{
+  Migration *m = data;
+
+  request->pid = m->measure ? m->measure->pid : 0;
+  request->peer_address = m->peer_address;
+  request->host.monitor = m->monitor;
+  request->host.phase_since_usec = m->state.phase_since;
+}
+
+static const PcdResponseCallbacks response_callbacks = {
+  .tell = on_response_tell,
+  .changed = on_response_changed,
+  .fill = fill_request,
+};
+
+/* What an earlier daemon left of this very migration. */
+static PcdOpenIncident *
+steal_left (PcdEngine *engine, const Migration *m)
+{
+  for (guint i = 0; engine->left && i < engine->left->len; i++) {
+    const PcdOpenIncident *incident = g_ptr_array_index (engine->left, i);
+
+    if (g_str_equal (incident->uuid, m->uuid) && incident->role == m->state.role)
+      return g_ptr_array_steal_index (engine->left, i);
+  }
+  return NULL;
+}
+
+static void
+add_response (Migration *m)
+{
+  PcdOpenIncident *left = steal_left (m->engine, m);
+
+  m->response = pcd_response_new (&m->engine->env, m->uuid, m->name, m->state.role, left,
+                                  &response_callbacks, m);
+  if (left)
+    pcd_open_incident_free (left);
+}
+
 static Migration *
 add_migration (PcdEngine *engine, const PcdDomainRef *domain)
 {
@@ -188,6 +266,8 @@ add_migration (PcdEngine *engine, const PcdDomainRef *domain)
   m->name = g_strdup (domain->name);
   m->state = pcd_state_init (domain->role, g_get_monotonic_time ());
   g_ptr_array_add (engine->migrations, m);
+  if (engine->env.policies)
+    add_response (m);
   return m;
 }
 
@@ -233,8 +313,41 @@ schedule_expiry (PcdEngine *engine)
 static void apply (Migration *m, const PcdEvent *event);
 
 static void
+update_response (Migration *m)
+{
+  if (m->response)
+    pcd_response_update (m->response, &m->state, m->measure, m->peer_answers);
+}
+
+/* "10.9.0.2:49152" and "[fe80::1]:49152" -> the address. */
+static char *
+address_of (const char *endpoint)
+{
+  const char *colon = strrchr (endpoint, ':');
+
+  if (endpoint[0] == '[' && colon && colon - endpoint > 2)
+    return g_strndup (endpoint + 1, colon - endpoint - 2);
+  return colon ? g_strndup (endpoint, colon - endpoint) : g_strdup (endpoint);
+}
+
+/* Things to keep from a look that a later look cannot give any more. */
+static void
+keep_from_measure (Migration *m, const PcdMeasure *measure)
+{
+  if (measure->sockets->len > 0) {
+    const PcdSocketView *view = g_ptr_array_index (measure->sockets, 0);
+
+    g_free (m->peer_address);
+    m->peer_address = address_of (view->remote);
+  }
+  if (!m->monitor && measure->pid > 0)
+    m->monitor = pcd_monitor_keeper_new (measure->pid, m->name, NULL);
+}
+
+static void
 take_measure (Migration *m, const PcdMeasure *measure)
 {
+  keep_from_measure (m, measure);
   g_clear_pointer (&m->measure, pcd_measure_free);
   m->measure = pcd_measure_copy (measure);
   if (measure->evidence) {
@@ -273,6 +386,7 @@ on_watch_measured (const PcdMeasure *measure, gpointer data)
 
   tell_blocked (m, measure);
   take_measure (m, measure);
+  update_response (m);
   notify_changed (m);
 }
 
@@ -297,14 +411,32 @@ static const PcdWatchCallbacks watch_callbacks = {
   .armed = on_watch_armed,
 };
 
+/* The host's configuration, where the policy does not say otherwise. */
+static PcdConfig
+watch_config (const Migration *m)
+{
+  PcdConfig config = m->engine->config;
+  const PcdPolicyArm *arm = m->response ? &pcd_response_get_policy (m->response)->arm : NULL;
+
+  if (!arm)
+    return config;
+  if (arm->enabled >= 0)
+    config.arm = arm->enabled;
+  if (arm->network_timeout_usec >= 0)
+    config.network_timeout_usec = arm->network_timeout_usec;
+  if (arm->backstop_usec >= 0)
+    config.backstop_usec = arm->backstop_usec;
+  return config;
+}
+
 static void
 keep_watch (Migration *m, PcdPhase before)
 {
-  gboolean wanted = pcd_phase_wants_watch (m->state.phase);
+  const gboolean wanted = pcd_phase_wants_watch (m->state.phase);
+  const PcdConfig config = watch_config (m);
 
   if (wanted && !m->watch)
-    m->watch =
-        pcd_watch_start (m->uuid, m->name, m->state.role, &m->engine->config, &watch_callbacks, m);
+    m->watch = pcd_watch_start (m->uuid, m->name, m->state.role, &config, &watch_callbacks, m);
   else if (!wanted)
     g_clear_pointer (&m->watch, pcd_watch_stop);
   else if (m->state.phase != before)
@@ -344,6 +476,7 @@ apply (Migration *m, const PcdEvent *event)
   carry_out (m, effects);
   if (pcd_phase_has_ended (m->state.phase) && m->state.phase != before.phase)
     schedule_expiry (m->engine);
+  update_response (m);
   notify_changed (m);
 }
 
@@ -417,6 +550,20 @@ on_source_connection (gboolean connected, const char *reason, gpointer data)
   }
 }
 
+/* The first full resync after a start knows every domain: whatever an earlier daemon was busy with
+ * and is not among them has ended meanwhile. */
+static void
+end_left (PcdEngine *engine)
+{
+  for (guint i = 0; engine->left && i < engine->left->len; i++) {
+    const PcdOpenIncident *incident = g_ptr_array_index (engine->left, i);
+
+    pcd_journal_end_incident (engine->env.journal, incident->id, "ended while postcopyd was away",
+                              g_get_real_time ());
+  }
+  g_clear_pointer (&engine->left, g_ptr_array_unref);
+}
+
 static void
 on_source_resynced (GHashTable *uuids, gpointer data)
 {
@@ -429,6 +576,7 @@ on_source_resynced (GHashTable *uuids, gpointer data)
     if (!pcd_phase_has_ended (m->state.phase) && !g_hash_table_contains (uuids, m->uuid))
       apply (m, &absent);
   }
+  end_left (engine);
 }
 
 static const PcdSourceCallbacks source_callbacks = {
@@ -449,8 +597,49 @@ pcd_engine_new (const PcdConfig *config, const char *uri)
   engine->followers = g_array_new (FALSE, FALSE, sizeof (Follower));
   g_queue_init (&engine->records);
   engine->connection_time = g_get_real_time ();
+  engine->uri = g_strdup (uri);
+  g_queue_init (&engine->env.waiting);
   engine->source = pcd_source_new (uri, &source_callbacks, engine);
   return engine;
+}
+
+static gboolean
+load_policies (PcdEngine *engine, GError **error)
+{
+  g_auto (GStrv) directories = pcd_policy_default_directories (engine->policy_dir);
+  PcdPolicySet *set = pcd_policy_load_directories ((const char *const *)directories, error);
+
+  if (!set)
+    return FALSE;
+  g_clear_pointer (&engine->env.policies, pcd_policy_set_unref);
+  engine->env.policies = set;
+  return TRUE;
+}
+
+gboolean
+pcd_engine_enable_actions (PcdEngine *engine,
+                           const char *state_dir,
+                           const char *policy_dir,
+                           gboolean dry_run,
+                           GError **error)
+{
+  g_autofree char *notice = NULL;
+
+  engine->policy_dir = g_strdup (policy_dir);
+  if (!load_policies (engine, error))
+    return FALSE;
+  engine->env.journal = pcd_journal_open (state_dir, &notice, error);
+  if (!engine->env.journal)
+    return FALSE;
+  if (notice)
+    g_message ("%s", notice);
+  engine->left = pcd_journal_get_open (engine->env.journal, error);
+  if (!engine->left)
+    return FALSE;
+  engine->env.uri = engine->uri;
+  engine->env.dry_run = dry_run;
+  engine->env.parallel = 2;
+  return TRUE;
 }
 
 void
@@ -472,6 +661,73 @@ pcd_engine_add_listener (PcdEngine *engine, const PcdListener *listener, gpointe
   const Follower follower = { listener, data };
 
   g_array_append_val (engine->followers, follower);
+}
+
+gboolean
+pcd_engine_reload_policies (PcdEngine *engine, GError **error)
+{
+  if (!load_policies (engine, error))
+    return FALSE;
+  for (guint i = 0; i < engine->migrations->len; i++) {
+    Migration *m = g_ptr_array_index (engine->migrations, i);
+
+    if (m->response)
+      pcd_response_reselect (m->response);
+  }
+  return TRUE;
+}
+
+static Migration *
+find_for_operator (PcdEngine *engine, const char *uuid, const PcdRole *role, GError **error)
+{
+  const PcdDomainRef domain = { .uuid = uuid,
+                                .role_known = role != NULL,
+                                .role = role ? *role : PCD_ROLE_SOURCE };
+  Migration *m = find_migration (engine, &domain);
+
+  if (!m)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "there is no migration of domain %s",
+                 uuid);
+  else if (!m->response)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                 "this postcopyd only watches: actions are not enabled");
+  return m && m->response ? m : NULL;
+}
+
+gboolean
+pcd_engine_order (PcdEngine *engine,
+                  const PcdOrder *order,
+                  PcdOrderCallback callback,
+                  gpointer data,
+                  GError **error)
+{
+  Migration *m = find_for_operator (engine, order->uuid, &order->role, error);
+
+  if (!m)
+    return FALSE;
+  pcd_response_order (m->response, order, callback, data);
+  return TRUE;
+}
+
+gboolean
+pcd_engine_hold (
+    PcdEngine *engine, const char *uuid, gboolean held, const char *who, GError **error)
+{
+  Migration *m = find_for_operator (engine, uuid, NULL, error);
+
+  if (!m)
+    return FALSE;
+  pcd_response_hold (m->response, held, who);
+  return TRUE;
+}
+
+gboolean
+pcd_engine_set_policy (
+    PcdEngine *engine, const char *uuid, const char *name, const char *who, GError **error)
+{
+  Migration *m = find_for_operator (engine, uuid, NULL, error);
+
+  return m && pcd_response_set_policy (m->response, name, who, error);
 }
 
 void

@@ -110,6 +110,23 @@ void pcd_engine_free (PcdEngine *engine);
 void pcd_engine_add_listener (PcdEngine *engine, const PcdListener *listener, gpointer data);
 
 /**
+ * pcd_engine_enable_actions:
+ * @state_dir: where the journal is kept
+ * @policy_dir: (nullable): instead of the shipped policies and those of /etc
+ * @dry_run: tell what would be done, and do nothing
+ *
+ * Without this call the engine only watches. Before the main loop runs.
+ */
+gboolean pcd_engine_enable_actions (PcdEngine *engine,
+                                    const char *state_dir,
+                                    const char *policy_dir,
+                                    gboolean dry_run,
+                                    GError **error);
+
+/* All or nothing: the old policies stay if one file is bad. */
+gboolean pcd_engine_reload_policies (PcdEngine *engine, GError **error);
+
+/**
  * pcd_engine_set_config:
  *
  * A reload: takes effect for what runs, too.

@@ -5,6 +5,8 @@
 
 #include "core/pcd-foresee.h"
 
+#include <gio/gio.h>
+
 #include <string.h>
 
 /* Tickets of operators, apart from the ladder's own. */
@@ -96,12 +98,14 @@ attempt_free (Attempt *attempt)
 static void
 note_deeds (PcdResponse *self, PcdActionKind action, PcdOutcome outcome)
 {
-  if (outcome != PCD_OUTCOME_DONE)
-    return;
-  if (action == PCD_ACTION_STOP) {
+  /* A stop that was tried may be pending in QEMU and come true when a page arrives. */
+  if (action == PCD_ACTION_STOP && outcome != PCD_OUTCOME_REFUSED) {
     self->we_stopped = TRUE;
     set_flag (self, "stopped", "yes");
-  } else if (action == PCD_ACTION_FREEZE) {
+  }
+  if (outcome != PCD_OUTCOME_DONE)
+    return;
+  if (action == PCD_ACTION_FREEZE) {
     self->we_froze = TRUE;
     set_flag (self, "frozen", "yes");
   } else if (action == PCD_ACTION_RESUME) {
