@@ -14,6 +14,7 @@ from .events import Recorder
 from .proc import LabError
 from .wait import wait_for
 
+POLICIES = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../../policies"))
 BUS = "unix:path=/run/dbus/postcopyd-lab"
 LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"
 
@@ -340,7 +341,8 @@ class Host:
         """Starts postcopyd and returns (CLOCK_MONOTONIC) when it is on the bus. With wait=0 it
         returns at once. Its output is in postcopyd_log."""
         child = self.spawn("postcopyd", [self.build_path("postcopyd"), "--bus", BUS, "--connect",
-                                         "qemu:///system", *extra_args], env)
+                                         "qemu:///system", "--policy-dir", POLICIES, "--state-dir",
+                                         "/var/lib/postcopyd", *extra_args], env)
         self.lab.note("postcopyd-start", host=self.name)
 
         def on_bus():

@@ -14,9 +14,15 @@ class Watched:
     """A migration in postcopy with a postcopyd on each side, and what they tell."""
 
     def __init__(self, lab, p2p=True, start=True, mib=200, vcpus=1, vm_options=None,
-                 before=None, in_precopy=None, **options):
-        """`before(vm)` runs before the migration, `in_precopy(vm)` while both QEMUs are there."""
+                 before=None, in_precopy=None, config=None, args=(), **options):
+        """`before(vm)` runs before the migration, `in_precopy(vm)` while both QEMUs are there;
+        `config` is the text of both hosts' postcopyd.conf, `args` are for both postcopyds."""
         self.lab = lab
+        self.args = list(args)
+        if config is not None:
+            for host in lab.hosts:
+                host.write("/etc/postcopyd/postcopyd.conf", config)
+            self.args += ["--config", "/etc/postcopyd/postcopyd.conf"]
         self.vm = lab.vm(mib=mib, vcpus=vcpus, **(vm_options or {}))
         self.followers = {}
         if before:
@@ -33,7 +39,7 @@ class Watched:
 
     def start(self, *hosts):
         for host in hosts or self.lab.hosts:
-            host.start_postcopyd()
+            host.start_postcopyd(self.args)
             self.followers[host.name] = Follower(host)
 
     def wait_armed(self):

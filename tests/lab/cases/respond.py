@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What postcopyd does about a paused migration, by policy, on real VMs: recovers it, holds the guest
+still meanwhile, survives its own death, and never does a thing twice."""
+
+import json
+import os
+import random
+import signal
+import time
+
+from pcdlab import verify_memory
+from pcdlab.case import case
+from pcdlab.host import Host
+from pcdlab.wait import wait_for
+from pcdlab.watched import TIMEOUT, Watched
+
+CONFIG = """\
+[recover]
+libvirt-uri = qemu+tcp://{address}/system
+[peer src]
+addresses = 10.9.0.1 10.9.1.1
+[peer dst]
+addresses = 10.9.0.2 10.9.1.2
+"""
+
+
+def blocked_vcpu_switches(pid):
+    """Context switches of the vCPU threads: they change when a page is served to one that waits."""
+    total = 0
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{tid}/comm") as f:
+            if not f.read().startswith("CPU "):
+                continue
+        with open(f"/proc/{pid}/task/{tid}/status") as f:
+            total += sum(int(line.split()[1]) for line in f if "ctxt_switches" in line)
+    return total
+
+
+def first_page_after(watched, since, timeout=15):
+    """When a vCPU of the destination that waited for a page went on (CLOCK_MONOTONIC)."""
+    pid = watched.lab.dst.qemu_pid(watched.vm.name)
+    before = blocked_vcpu_switches(pid)
+    wait_for(lambda: blocked_vcpu_switches(pid) != before, timeout, "page served on dst", 0.005)
+    return time.monotonic()
+
+
+def completed(watched, timeout=60):
+    for side in ("src", "dst"):
+        wait_for(lambda: watched.followers[side].find("phase", "completed"), timeout,
+                 f"completion told on {side}; {watched.followers[side].story()}", 0.1)
+
+
+def actions(watched, side, since=0.0):
+    return [(r["from"], r["to"]) for r in watched.followers[side].records
+            if r["kind"] == "action" and r["t"] >= since]
+
+
+def cut_and_heal(lab, seconds, vcpus=1, verify=True):
+    """Returns the seconds from the heal to the first page served."""
+    watched = Watched(lab, vcpus=vcpus, config=CONFIG)
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+    time.sleep(max(0, cut.t + seconds - time.monotonic()))
+    cut.heal()
+    took = first_page_after(watched, cut.t_healed) - cut.t_healed
+    completed(watched)
+    assert ("recover", "done") in actions(watched, "src"), actions(watched, "src")
+    if verify:
+        print(f"# {verify_memory(watched.vm, 'dst')}")
+    return took
+
+
+@case("respond-recover-5s")
+def recover_5s(lab):
+    """Cut for 5 s, healed: recovered by itself; the first page within 2 s of the heal; memory right."""
+    took = cut_and_heal(lab, 5)
+    print(f"# first page {took:.2f} s after the heal")
+    assert took <= 2.0
+
+
+@case("respond-recover-4-vcpus")
+def recover_4_vcpus(lab):
+    """The same with 4 vCPUs."""
+    took = cut_and_heal(lab, 5, vcpus=4)
+    print(f"# first page {took:.2f} s after the heal")
+    assert took <= 2.0
+
+
+@case("respond-recover-30s", timeout=150)
+def recover_30s(lab):
+    """Cut for 30 s: the same."""
+    took = cut_and_heal(lab, 30)
+    print(f"# first page {took:.2f} s after the heal")
+    assert took <= 2.0
+
+
+@case("respond-alternate-network")
+def alternate(lab):
+    """The migration network stays dead: over the alternate within 5 s of the pause."""
+    watched = Watched(lab, config=CONFIG)
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+    paused = watched.followers["src"].find("phase", "paused", cut.t)["t"]
+    record = watched.followers["src"].wait("phase", "postcopy", paused, 5)
+    print(f"# postcopy over the alternate network {record['t'] - paused:.2f} s after the pause")
+    completed(watched)
+    print(f"# {verify_memory(watched.vm, 'dst')}")
+
+
+@case("respond-second-cut", timeout=150)
+def second_cut(lab):
+    """Cut again as soon as it recovers, three times: completed in the end."""
+    watched = Watched(lab, config=CONFIG)
+    for _ in range(3):
+        cut = lab.cut("link-down")
+        watched.both_paused(cut.t, 15, "network")
+        cut.heal()
+        watched.followers["src"].wait("phase", "recovering", cut.t, 15)
+    completed(watched)
+    print(f"# {verify_memory(watched.vm, 'dst')}")
+
+
+@case("respond-libvirtds-restarted-while-paused", timeout=120)
+def libvirtds_restarted(lab):
+    """Both libvirtds killed and started again in the pause, then healed: recovered."""
+    watched = Watched(lab, config=CONFIG)
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+    for host in lab.hosts:
+        host.restart_libvirtd(signal.SIGKILL)
+    cut.heal()
+    completed(watched)
+    print(f"# {verify_memory(watched.vm, 'dst')}")
+
+
+@case("respond-operator-pause-is-respected")
+def operator_pause(lab):
+    """domjobabort --postcopy by a person is not undone by policy; postcopyctl recover is."""
+    watched = Watched(lab, config=CONFIG)
+    began = time.monotonic()
+    lab.src.virsh("domjobabort", watched.vm.name, "--postcopy")
+    watched.paused("src", began, 1.0, "operator")
+    time.sleep(5)
+    assert watched.status("src")["phase"] == "paused", watched.followers["src"].story(began)
+    assert not [a for a in actions(watched, "src") if a[0] == "recover"], actions(watched, "src")
+
+
+def kill_and_restart(lab, watched, side):
+    host = getattr(lab, side)
+    watched.followers.pop(side).stop()
+    host.kill_postcopyd()
+    watched.start(host)
+
+
+@case("rule-5-killed-in-mid-incident", timeout=180)
+def killed_in_incident(lab):
+    """postcopyd of the source is killed 6 times in a pause and a recovery: completed, nothing doubled."""
+    watched = Watched(lab, config=CONFIG)
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+    for _ in range(5):
+        time.sleep(random.uniform(0, 0.8))
+        kill_and_restart(lab, watched, "src")
+    cut.heal()
+    time.sleep(random.uniform(0, 0.5))
+    kill_and_restart(lab, watched, "src")
+    completed(watched)
+    print(f"# {verify_memory(watched.vm, 'dst')}")
+    listed = json.loads(lab.src.ctl("incident", "list", "--json", "--state-dir",
+                                    "/var/lib/postcopyd").out)
+    print(f"# incidents: {listed}")
+
+
+@case("rule-10-slow-is-left-alone", timeout=120)
+def slow(lab):
+    """64 KiB/s for 20 s under the default policy: no action at all."""
+    watched = Watched(lab, config=CONFIG)
+    cut = lab.cut("rate", kib_per_s=64)
+    time.sleep(20)
+    watched.never_left_postcopy(cut.t)
+    for side in ("src", "dst"):
+        assert actions(watched, side) == [], actions(watched, side)
+    cut.heal()
+    watched.finish()
+
+
+@case("respond-five-vms", timeout=240)
+def five_vms(lab):
+    """Five VMs cut at once: all recovered, never more than two at a time."""
+    first = Watched(lab, config=CONFIG, mib=48)
+    vms = [first.vm]
+    for i in range(4):
+        vm = lab.vm(name=f"g{i}", mib=48)
+        lab.migrate(vm, postcopy_bandwidth=1).to_postcopy(0.5)
+        vms.append(vm)
+    cut = lab.cut("link-down")
+    for vm in vms:
+        wait_for(lambda: [r for r in first.followers["src"].records
+                          if r.get("domain") == vm.name and r.get("to") == "paused"], 10,
+                 f"pause of {vm.name}")
+    cut.heal()
+    for vm in vms:
+        wait_for(lambda: [r for r in first.followers["src"].records
+                          if r.get("domain") == vm.name and r.get("to") == "completed"], 60,
+                 f"completion of {vm.name}; {first.followers['src'].story()}")
+    running = most = 0
+    for record in first.followers["src"].records:
+        if record["kind"] == "action" and record["from"] == "recover":
+            running += {"started": 1}.get(record["to"], -1)
+            most = max(most, running)
+    print(f"# at most {most} recoveries at a time")
+    assert most <= 2
