@@ -23,6 +23,7 @@ typedef struct {
   PcdMeasure *measure;
   PcdMonitorKeeper *monitor; /* kept from the start of postcopy on: see its header */
   PcdResponse *response;     /* NULL while actions are not enabled */
+  gint pid;                  /* of QEMU when it was last seen, 0 before */
   char *peer_address;        /* of the last connection, without port */
   PcdFact peer_answers;
   char *evidence;     /* the last thing that was noteworthy about the connection */
@@ -132,6 +133,7 @@ tell_changes (Migration *m, const PcdState *before)
 {
   const PcdState *after = &m->state;
   const char *evidence = m->evidence;
+  const gboolean flows = after->flow == PCD_FLOW_FLOWING;
 
   if (after->phase != before->phase)
     tell (m->engine, m, PCD_RECORD_PHASE, pcd_phase_to_string (before->phase),
@@ -141,7 +143,7 @@ tell_changes (Migration *m, const PcdState *before)
           pcd_cause_to_string (after->cause), evidence);
   if (after->flow != before->flow && after->flow != PCD_FLOW_NONE)
     tell (m->engine, m, PCD_RECORD_FLOW, pcd_flow_to_string (before->flow),
-          pcd_flow_to_string (after->flow), evidence);
+          pcd_flow_to_string (after->flow), flows ? NULL : evidence);
   if (after->unattended != before->unattended)
     tell (m->engine, m, PCD_RECORD_UNATTENDED, before->unattended ? "yes" : "no",
           after->unattended ? "yes" : "no",
@@ -220,7 +222,7 @@ fill_request (PcdRequest *request, gpointer data)
 {
   Migration *m = data;
 
-  request->pid = m->measure ? m->measure->pid : 0;
+  request->pid = m->pid;
   request->peer_address = m->peer_address;
   request->host.monitor = m->monitor;
   request->host.phase_since_usec = m->state.phase_since;
@@ -340,6 +342,8 @@ keep_from_measure (Migration *m, const PcdMeasure *measure)
     g_free (m->peer_address);
     m->peer_address = address_of (view->remote);
   }
+  if (measure->pid > 0)
+    m->pid = measure->pid;
   if (!m->monitor && measure->pid > 0)
     m->monitor = pcd_monitor_keeper_new (measure->pid, m->name, NULL);
 }
@@ -474,8 +478,10 @@ apply (Migration *m, const PcdEvent *event)
   tell_changes (m, &before);
   keep_watch (m, before.phase);
   carry_out (m, effects);
-  if (pcd_phase_has_ended (m->state.phase) && m->state.phase != before.phase)
+  if (pcd_phase_has_ended (m->state.phase) && m->state.phase != before.phase) {
+    g_clear_pointer (&m->measure, pcd_measure_free); /* it is about what is no more */
     schedule_expiry (m->engine);
+  }
   update_response (m);
   notify_changed (m);
 }

@@ -244,7 +244,8 @@ take_a_look (Look *look)
     count_threads (look, message->measure);
     scan (look, message, now);
     note_emptiness (look, message);
-    if (!message->measure->note)
+    /* While it is paused there is no connection to be found. */
+    if (!message->measure->note && !look->threads_idle)
       message->measure->note = g_strdup (look->scan_note);
     /* A connection that is new with this look is shown with it. */
     if (message->armed && message->measure->sockets->len == 0)

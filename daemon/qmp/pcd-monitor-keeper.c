@@ -250,7 +250,7 @@ pcd_monitor_keeper_new (pid_t pid, const char *name, const char *run_dir)
 void
 pcd_monitor_keeper_stop (PcdMonitorKeeper *keeper)
 {
-  g_autoptr (PcdMonitorKeeper) keep = pcd_monitor_keeper_ref (keeper);
+  G_GNUC_UNUSED g_autoptr (PcdMonitorKeeper) keep = pcd_monitor_keeper_ref (keeper);
 
   keeper->is_stopped = TRUE;
   set_ready (keeper, FALSE, "the control monitor is not used any more");
