@@ -115,7 +115,7 @@ tell (PcdEngine *engine,
   record->to = g_strdup (to);
   record->detail = g_strdup (detail);
   g_queue_push_tail (&engine->records, record);
-  if (engine->env.journal && m && m->response && pcd_response_get_incident (m->response))
+  if (m && m->response && pcd_response_get_incident (m->response))
     pcd_journal_add_record (engine->env.journal, pcd_response_get_incident (m->response), record);
   if (engine->records.length > KEEP_RECORDS)
     pcd_record_free (g_queue_pop_head (&engine->records));
@@ -630,18 +630,19 @@ pcd_engine_enable_actions (PcdEngine *engine,
                            GError **error)
 {
   g_autofree char *notice = NULL;
+  g_autoptr (GError) problem = NULL;
 
   engine->policy_dir = g_strdup (policy_dir);
   if (!load_policies (engine, error))
     return FALSE;
-  engine->env.journal = pcd_journal_open (state_dir, &notice, error);
-  if (!engine->env.journal)
-    return FALSE;
+  /* Without a journal it still watches; nothing is done then, as no intent can be kept (rule 5). */
+  engine->env.journal = pcd_journal_open (state_dir, &notice, &problem);
+  if (engine->env.journal)
+    engine->left = pcd_journal_get_open (engine->env.journal, &problem);
+  if (problem)
+    g_warning ("postcopyd only watches, as it cannot keep a journal: %s", problem->message);
   if (notice)
-    g_message ("%s", notice);
-  engine->left = pcd_journal_get_open (engine->env.journal, error);
-  if (!engine->left)
-    return FALSE;
+    g_warning ("%s", notice);
   engine->env.uri = engine->uri;
   engine->env.dry_run = dry_run;
   engine->env.parallel = 2;

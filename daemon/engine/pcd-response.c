@@ -9,8 +9,9 @@
 
 #include <string.h>
 
-/* Tickets of operators, apart from the ladder's own. */
-#define OPERATOR_TICKET ((guint64)1 << 40)
+/* Tickets of operators: the time, so that they stay unique over restarts, and far above the
+ * ladder's own. */
+#define OPERATOR_TICKET ((guint64)1 << 52)
 
 /* From the intent to its end. Outlives its response, whose answer then goes nowhere. */
 typedef struct {
@@ -44,8 +45,8 @@ struct _PcdResponse {
   gboolean we_stopped;
   gboolean we_froze;
   gint64 incident;
-  guint64 operator_tickets;
-  GPtrArray *attempts; /* (element-type Attempt) (unowned) */
+  guint64 operator_ticket; /* the last one */
+  GPtrArray *attempts;     /* (element-type Attempt) (unowned) */
   guint wakeup;
   PcdMigrationView said; /* the members that fill_view () gives */
   char *last_reason;
@@ -81,8 +82,7 @@ tell (PcdResponse *self, PcdActionKind action, const char *what, const char *det
 static void
 set_flag (PcdResponse *self, const char *flag, const char *value)
 {
-  if (self->env->journal)
-    pcd_journal_set_flag (self->env->journal, self->uuid, flag, value);
+  pcd_journal_set_flag (self->env->journal, self->uuid, flag, value);
 }
 
 /* ---- one attempt ---- */
@@ -157,9 +157,8 @@ settle (Attempt *attempt, PcdOutcome outcome, const char *reason)
   self->last_reason = g_strdup (reason);
   self->said.last_action = pcd_action_to_string (action);
   self->said.last_outcome = pcd_outcome_to_string (outcome);
-  if (self->env->journal)
-    pcd_journal_result (self->env->journal, self->incident, event.ticket,
-                        pcd_outcome_to_string (outcome), reason, &self->ladder, g_get_real_time ());
+  pcd_journal_result (self->env->journal, self->incident, event.ticket,
+                      pcd_outcome_to_string (outcome), reason, &self->ladder, g_get_real_time ());
   tell (self, action, pcd_outcome_to_string (outcome), reason);
   climb (self, &event);
 }
@@ -236,7 +235,7 @@ is_trouble (const PcdState *state)
 static void
 open_incident (PcdResponse *self)
 {
-  if (self->incident == 0 && self->env->journal)
+  if (self->incident == 0)
     self->incident = pcd_journal_begin_incident (self->env->journal, self->uuid, self->name,
                                                  self->state.role, g_get_real_time ());
 }
@@ -247,10 +246,6 @@ begin (PcdResponse *self, Attempt *attempt, const char *who)
   attempt->response = self;
   attempt->env = self->env;
   g_ptr_array_add (self->attempts, attempt);
-  if (!self->env->journal) {
-    launch (attempt);
-    return;
-  }
   open_incident (self);
   pcd_journal_intent (self->env->journal, self->incident, attempt->ticket,
                       pcd_action_to_string (attempt->action), who, &self->ladder,
@@ -390,11 +385,12 @@ static void
 take_over (PcdResponse *self, const PcdOpenIncident *left)
 {
   self->incident = left->id;
-  if (left->has_ladder) {
+  if (left->has_ladder && left->same_boot) {
     self->ladder = left->ladder;
     pcd_ladder_restart (&self->ladder);
   }
-  self->held = g_hash_table_contains (left->flags, "held");
+  /* What was done cannot be read: a person has to look before anything is done again. */
+  self->held = g_hash_table_contains (left->flags, "held") || left->ladder_error;
   self->we_stopped = g_hash_table_contains (left->flags, "stopped");
   self->we_froze = g_hash_table_contains (left->flags, "frozen");
   self->chosen = g_strdup (g_hash_table_lookup (left->flags, "policy"));
@@ -453,6 +449,8 @@ pcd_response_new (PcdResponseEnv *env,
   if (left)
     take_over (self, left);
   select_policy (self);
+  if (left && left->ladder_error)
+    callbacks->tell (PCD_RECORD_HOLD, "no", "yes", left->ladder_error, data);
   if (left)
     report_unfinished (self, left);
   return self;
@@ -506,8 +504,7 @@ pcd_response_update (PcdResponse *self,
   if (is_trouble (state))
     open_incident (self);
   climb (self, &tick);
-  if (self->incident && self->env->journal && pcd_phase_has_ended (state->phase) &&
-      self->attempts->len == 0) {
+  if (self->incident && pcd_phase_has_ended (state->phase) && self->attempts->len == 0) {
     pcd_journal_end_incident (self->env->journal, self->incident,
                               pcd_phase_to_string (state->phase), g_get_real_time ());
     self->incident = 0;
@@ -550,7 +547,9 @@ pcd_response_order (PcdResponse *self,
     return;
   }
   attempt = g_new0 (Attempt, 1);
-  attempt->ticket = OPERATOR_TICKET + ++self->operator_tickets;
+  self->operator_ticket =
+      MAX (self->operator_ticket + 1, OPERATOR_TICKET + (guint64)g_get_real_time ());
+  attempt->ticket = self->operator_ticket;
   attempt->action = order->action;
   attempt->params = order->params ? *order->params : pcd_params_init (order->action);
   attempt->has_params = TRUE;

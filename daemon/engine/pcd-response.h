@@ -15,7 +15,8 @@ typedef struct _PcdResponse PcdResponse;
 /**
  * PcdResponseEnv: what all responses of a daemon share. Main thread only.
  * @policies: replaced as a whole by a reload
- * @journal: (nullable): %NULL: nothing is kept, and nothing destructive is done
+ * @journal: (nullable): %NULL if it could not be opened: every intent fails then, and nothing is
+ * done
  * @uri: (nullable): this host's libvirt
  * @allow_destroy: the host's own configuration says so
  * @dry_run: tell what would be done

@@ -252,6 +252,22 @@ pcd_engine_add_listener (PcdEngine *self, const PcdListener *listener, gpointer 
   g_ptr_array_add (self->listeners, data);
 }
 
+gboolean
+pcd_engine_enable_actions (PcdEngine *self,
+                           const char *state_dir,
+                           const char *policy_dir,
+                           gboolean dry_run,
+                           GError **error)
+{
+  return TRUE;
+}
+
+gboolean
+pcd_engine_reload_policies (PcdEngine *self, GError **error)
+{
+  return TRUE;
+}
+
 void
 pcd_engine_set_config (PcdEngine *self, const PcdConfig *config)
 {

@@ -20,6 +20,7 @@ import tempfile
 import time
 import unittest
 
+POLICIES = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'policies')
 DAEMON, REAL_DAEMON, CTL, POLICY = (
     os.environ[k] for k in ('PCD_DAEMON', 'PCD_REAL_DAEMON', 'PCD_CTL', 'PCD_POLICY'))
 U1 = '11111111-2222-3333-4444-555555555555'
@@ -676,9 +677,12 @@ class TestLog(Case):
 class TestRealEngine(Case):
     """What needs no libvirtd to be true of the daemon as it is installed."""
 
+    def real_daemon(self, uri):
+        return self.daemon('--connect', uri, '--policy-dir', POLICIES,
+                           '--state-dir', f'{self.bus.dir}/state', program=REAL_DAEMON)
+
     def test_no_libvirtd(self):
-        daemon = self.daemon('--connect', f'qemu+unix:///system?socket={self.bus.dir}/none',
-                             program=REAL_DAEMON)
+        daemon = self.real_daemon(f'qemu+unix:///system?socket={self.bus.dir}/none')
         wait_for(lambda: 'No such file' in ctl(self.bus, 'list').stderr, 'a reason')
         result = ctl(self.bus, 'list')
         self.assertEqual(result.returncode, 0)
@@ -692,7 +696,7 @@ class TestRealEngine(Case):
 
     def test_libvirt(self):
         """libvirt's test driver has no migrations, but it is a connection."""
-        daemon = self.daemon('--connect', 'test:///default', program=REAL_DAEMON)
+        daemon = self.real_daemon('test:///default')
         wait_for(lambda: self.listed()['connected'], 'a connection')
         self.assertEqual(self.listed()['connection-reason'], '')
         self.assertEqual(ctl(self.bus, 'list').stderr, '')
