@@ -6,12 +6,16 @@
 #include "engine/pcd-policy-load.h"
 #include "engine/pcd-response.h"
 #include "engine/pcd-watch.h"
+#include "host/pcd-netnews.h"
+#include "libvirt/pcd-peer.h"
 #include "libvirt/pcd-source.h"
 #include "qmp/pcd-monitor-keeper.h"
 
 #include <string.h>
 
 #define KEEP_RECORDS 1000
+
+#define PEER_FLAG "peer"
 
 typedef struct {
   PcdEngine *engine; /* (unowned) */
@@ -25,6 +29,7 @@ typedef struct {
   PcdResponse *response;     /* NULL while actions are not enabled */
   gint pid;                  /* of QEMU when it was last seen, 0 before */
   char *peer_address;        /* of the last connection, without port */
+  PcdPeerWatch *peer_watch;  /* while a source is paused */
   PcdFact peer_answers;
   char *evidence;     /* the last thing that was noteworthy about the connection */
   char *last_unknown; /* told once, resynced once: an answer that is unknown again must not loop */
@@ -46,9 +51,11 @@ struct _PcdEngine {
   gint64 connection_time;
   char *connection_reason;
   guint expiry;
-  PcdResponseEnv env; /* no policies while actions are not enabled */
+  PcdNetnews *netnews; /* while a peer is watched */
+  PcdResponseEnv env;  /* no policies while actions are not enabled */
   char *uri;
   char *policy_dir;
+  GHashTable *flags; /* utf8 -> (utf8 -> utf8): what an earlier daemon knew; NULL once used */
   GPtrArray *left; /* (element-type PcdOpenIncident): what an earlier daemon left; NULL once told */
 };
 
@@ -156,6 +163,7 @@ static void
 migration_free (Migration *m)
 {
   g_clear_pointer (&m->response, pcd_response_free);
+  g_clear_pointer (&m->peer_watch, pcd_peer_watch_free);
   g_clear_pointer (&m->watch, pcd_watch_stop);
   g_clear_pointer (&m->measure, pcd_measure_free);
   if (m->monitor)
@@ -218,14 +226,18 @@ on_response_changed (gpointer data)
 }
 
 static void
-fill_request (PcdRequest *request, gpointer data)
+fill_request (PcdRequest *request, const char *way, gpointer data)
 {
   Migration *m = data;
+  const gboolean is_uri = way && strstr (way, "://");
 
   request->pid = m->pid;
   request->peer_address = m->peer_address;
   request->host.monitor = m->monitor;
   request->host.phase_since_usec = m->state.phase_since;
+  /* Where there is no route, the action says so. */
+  request->host.peers = pcd_peers_routes (m->engine->config.peers, m->peer_address,
+                                          is_uri ? NULL : way, is_uri ? way : NULL, NULL);
 }
 
 static const PcdResponseCallbacks response_callbacks = {
@@ -256,6 +268,11 @@ add_response (Migration *m)
                                   &response_callbacks, m);
   if (left)
     pcd_open_incident_free (left);
+  if (m->engine->flags) {
+    GHashTable *flags = g_hash_table_lookup (m->engine->flags, m->uuid);
+
+    m->peer_address = flags ? g_strdup (g_hash_table_lookup (flags, PEER_FLAG)) : NULL;
+  }
 }
 
 static Migration *
@@ -339,8 +356,14 @@ keep_from_measure (Migration *m, const PcdMeasure *measure)
   if (measure->sockets->len > 0) {
     const PcdSocketView *view = g_ptr_array_index (measure->sockets, 0);
 
-    g_free (m->peer_address);
-    m->peer_address = address_of (view->remote);
+    g_autofree char *address = address_of (view->remote);
+
+    if (g_strcmp0 (m->peer_address, address) != 0) {
+      g_free (m->peer_address);
+      m->peer_address = g_steal_pointer (&address);
+      /* A pause has no connection that would tell: a daemon that is started then reads it here. */
+      pcd_journal_set_flag (m->engine->env.journal, m->uuid, PEER_FLAG, m->peer_address);
+    }
   }
   if (measure->pid > 0)
     m->pid = measure->pid;
@@ -415,6 +438,60 @@ static const PcdWatchCallbacks watch_callbacks = {
   .armed = on_watch_armed,
 };
 
+static void
+on_peer_answers (PcdFact answers, const PcdRoute *route, gpointer data)
+{
+  Migration *m = data;
+
+  m->peer_answers = answers;
+  update_response (m);
+}
+
+static void
+on_netnews (gpointer data)
+{
+  PcdEngine *engine = data;
+
+  for (guint i = 0; i < engine->migrations->len; i++) {
+    Migration *m = g_ptr_array_index (engine->migrations, i);
+
+    if (m->peer_watch)
+      pcd_peer_watch_kick (m->peer_watch);
+  }
+}
+
+static gboolean
+watches_a_peer (PcdEngine *engine)
+{
+  for (guint i = 0; i < engine->migrations->len; i++)
+    if (((Migration *)g_ptr_array_index (engine->migrations, i))->peer_watch)
+      return TRUE;
+  return FALSE;
+}
+
+/* A paused source is recovered as soon as its destination can be reached: knock there. */
+static void
+keep_peer_watch (Migration *m)
+{
+  PcdEngine *engine = m->engine;
+  const gboolean wanted =
+      m->response && m->state.role == PCD_ROLE_SOURCE && m->state.phase == PCD_PHASE_PAUSED;
+  g_autoptr (GPtrArray) routes = NULL;
+
+  if (wanted && !m->peer_watch) {
+    routes = pcd_peers_routes (engine->config.peers, m->peer_address, NULL, NULL, NULL);
+    if (routes)
+      m->peer_watch = pcd_peer_watch_new (routes, on_peer_answers, m);
+  } else if (!wanted && m->peer_watch) {
+    g_clear_pointer (&m->peer_watch, pcd_peer_watch_free);
+    m->peer_answers = PCD_FACT_UNKNOWN;
+  }
+  if (!watches_a_peer (engine))
+    g_clear_pointer (&engine->netnews, pcd_netnews_free);
+  else if (!engine->netnews)
+    engine->netnews = pcd_netnews_new (on_netnews, engine, NULL); /* without it: knocking alone */
+}
+
 /* The host's configuration, where the policy does not say otherwise. */
 static PcdConfig
 watch_config (const Migration *m)
@@ -477,9 +554,11 @@ apply (Migration *m, const PcdEvent *event)
     m->phase_time = g_get_real_time ();
   tell_changes (m, &before);
   keep_watch (m, before.phase);
+  keep_peer_watch (m);
   carry_out (m, effects);
   if (pcd_phase_has_ended (m->state.phase) && m->state.phase != before.phase) {
     g_clear_pointer (&m->measure, pcd_measure_free); /* it is about what is no more */
+    pcd_journal_set_flag (m->engine->env.journal, m->uuid, PEER_FLAG, NULL);
     schedule_expiry (m->engine);
   }
   update_response (m);
@@ -568,6 +647,7 @@ end_left (PcdEngine *engine)
                               g_get_real_time ());
   }
   g_clear_pointer (&engine->left, g_ptr_array_unref);
+  g_clear_pointer (&engine->flags, g_hash_table_unref);
 }
 
 static void
@@ -639,13 +719,15 @@ pcd_engine_enable_actions (PcdEngine *engine,
   engine->env.journal = pcd_journal_open (state_dir, &notice, &problem);
   if (engine->env.journal)
     engine->left = pcd_journal_get_open (engine->env.journal, &problem);
+  if (engine->env.journal && !problem)
+    engine->flags = pcd_journal_get_flags (engine->env.journal);
   if (problem)
     g_warning ("postcopyd only watches, as it cannot keep a journal: %s", problem->message);
   if (notice)
     g_warning ("%s", notice);
   engine->env.uri = engine->uri;
   engine->env.dry_run = dry_run;
-  engine->env.parallel = 2;
+  engine->env.parallel = engine->config.recover_parallel;
   return TRUE;
 }
 
@@ -654,6 +736,7 @@ pcd_engine_free (PcdEngine *engine)
 {
   g_clear_handle_id (&engine->expiry, g_source_remove);
   g_clear_pointer (&engine->source, pcd_source_free);
+  g_clear_pointer (&engine->netnews, pcd_netnews_free);
   g_ptr_array_unref (engine->migrations);
   g_array_unref (engine->followers);
   g_queue_clear_full (&engine->records, (GDestroyNotify)pcd_record_free);
@@ -742,6 +825,7 @@ pcd_engine_set_config (PcdEngine *engine, const PcdConfig *config)
 {
   pcd_config_clear (&engine->config);
   engine->config = pcd_config_copy (config);
+  engine->env.parallel = config->recover_parallel;
   schedule_expiry (engine);
   for (guint i = 0; i < engine->migrations->len; i++) {
     Migration *m = g_ptr_array_index (engine->migrations, i);

@@ -117,11 +117,14 @@ note_deeds (PcdResponse *self, PcdActionKind action, PcdOutcome outcome)
 
 static void launch (Attempt *attempt);
 
+/* The next recovery may have the turn of one that ended. */
 static void
-free_a_turn (PcdResponseEnv *env)
+give_back (PcdResponseEnv *env, gboolean counted)
 {
   Attempt *next;
 
+  if (!counted)
+    return;
   env->recoveries--;
   while (env->recoveries < env->parallel && (next = g_queue_pop_head (&env->waiting)))
     launch (next);
@@ -132,6 +135,8 @@ static void
 settle (Attempt *attempt, PcdOutcome outcome, const char *reason)
 {
   PcdResponse *self = attempt->response;
+  PcdResponseEnv *env = attempt->env;
+  const gboolean counted = attempt->counted;
   const PcdActionKind action = attempt->action;
   const gboolean operators = attempt->ticket >= OPERATOR_TICKET;
   const PcdLadderEvent event = {
@@ -141,11 +146,10 @@ settle (Attempt *attempt, PcdOutcome outcome, const char *reason)
     .action = action,
   };
 
-  if (attempt->counted)
-    free_a_turn (attempt->env);
   if (attempt->callback)
     attempt->callback (outcome, reason, attempt->data);
   if (!self) {
+    give_back (env, counted);
     attempt_free (attempt);
     return;
   }
@@ -160,6 +164,7 @@ settle (Attempt *attempt, PcdOutcome outcome, const char *reason)
   pcd_journal_result (self->env->journal, self->incident, event.ticket,
                       pcd_outcome_to_string (outcome), reason, &self->ladder, g_get_real_time ());
   tell (self, action, pcd_outcome_to_string (outcome), reason);
+  give_back (env, counted);
   climb (self, &event);
 }
 
@@ -202,12 +207,11 @@ launch (Attempt *attempt)
   request.host.we_stopped = self->we_stopped;
   request.host.allow_destroy = self->env->allow_destroy;
   request.host.override = attempt->force;
-  self->callbacks->fill (&request, self->data);
-  if (attempt->address)
-    request.peer_address = attempt->address;
+  self->callbacks->fill (&request, attempt->address, self->data);
   tell (self, attempt->action, "started", NULL);
   attempt->execution =
       pcd_executor_start (&request, allowed_usec (attempt->action), on_answer, attempt);
+  g_clear_pointer (&request.host.peers, g_ptr_array_unref);
 }
 
 static void

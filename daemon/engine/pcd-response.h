@@ -41,13 +41,14 @@ typedef struct {
  * PcdResponseCallbacks:
  * @tell: something worth a record
  * @changed: what pcd_response_fill_view () says has changed
- * @fill: the request's @pid, @peer_address and @host, as they are now
+ * @fill: the request's @pid, @peer_address and @host, as they are now; @way is an operator's wish
+ *   which way to go to the peer, a network or a libvirt URI, or %NULL. The callee's @peers is ours
  */
 typedef struct {
   void (*tell) (
       PcdRecordKind kind, const char *from, const char *to, const char *detail, gpointer data);
   void (*changed) (gpointer data);
-  void (*fill) (PcdRequest *request, gpointer data);
+  void (*fill) (PcdRequest *request, const char *way, gpointer data);
 } PcdResponseCallbacks;
 
 /**

@@ -3,20 +3,20 @@
 still meanwhile, survives its own death, and never does a thing twice."""
 
 import json
-import os
 import random
 import signal
 import time
 
 from pcdlab import verify_memory
 from pcdlab.case import case
-from pcdlab.host import Host
 from pcdlab.wait import wait_for
 from pcdlab.watched import TIMEOUT, Watched
 
 CONFIG = """\
 [recover]
 libvirt-uri = qemu+tcp://{address}/system
+"""
+TWO_NETWORKS = CONFIG + """\
 [peer src]
 addresses = 10.9.0.1 10.9.1.1
 [peer dst]
@@ -24,30 +24,23 @@ addresses = 10.9.0.2 10.9.1.2
 """
 
 
-def blocked_vcpu_switches(pid):
-    """Context switches of the vCPU threads: they change when a page is served to one that waits."""
-    total = 0
-    for tid in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{tid}/comm") as f:
-            if not f.read().startswith("CPU "):
-                continue
-        with open(f"/proc/{pid}/task/{tid}/status") as f:
-            total += sum(int(line.split()[1]) for line in f if "ctxt_switches" in line)
-    return total
-
-
-def first_page_after(watched, since, timeout=15):
-    """When a vCPU of the destination that waited for a page went on (CLOCK_MONOTONIC)."""
-    pid = watched.lab.dst.qemu_pid(watched.vm.name)
-    before = blocked_vcpu_switches(pid)
-    wait_for(lambda: blocked_vcpu_switches(pid) != before, timeout, "page served on dst", 0.005)
-    return time.monotonic()
+def first_page_after(watched, cut, timeout=15):
+    """Heals, and returns after how many seconds the destination's QEMU was in postcopy-active again:
+    the page that a vCPU waits for is the first thing it asks for then."""
+    cut.heal()
+    record = watched.followers["dst"].wait("phase", "postcopy", cut.t_healed, timeout)
+    return record["t"] - cut.t_healed
 
 
 def completed(watched, timeout=60):
-    for side in ("src", "dst"):
-        wait_for(lambda: watched.followers[side].find("phase", "completed"), timeout,
-                 f"completion told on {side}; {watched.followers[side].story()}", 0.1)
+    def told():
+        watched.hurry()
+        return all(f.find("phase", "completed") for f in watched.followers.values())
+    try:
+        wait_for(told, timeout, "completion told on both sides", 0.5)
+    except TimeoutError as late:
+        stories = {side: f.story() for side, f in watched.followers.items()}
+        raise TimeoutError(f"{late}: {stories}") from None
 
 
 def actions(watched, side, since=0.0):
@@ -61,8 +54,7 @@ def cut_and_heal(lab, seconds, vcpus=1, verify=True):
     cut = lab.cut("link-down")
     watched.both_paused(cut.t, TIMEOUT + 1, "network")
     time.sleep(max(0, cut.t + seconds - time.monotonic()))
-    cut.heal()
-    took = first_page_after(watched, cut.t_healed) - cut.t_healed
+    took = first_page_after(watched, cut)
     completed(watched)
     assert ("recover", "done") in actions(watched, "src"), actions(watched, "src")
     if verify:
@@ -97,7 +89,7 @@ def recover_30s(lab):
 @case("respond-alternate-network")
 def alternate(lab):
     """The migration network stays dead: over the alternate within 5 s of the pause."""
-    watched = Watched(lab, config=CONFIG)
+    watched = Watched(lab, config=TWO_NETWORKS)
     cut = lab.cut("link-down")
     watched.both_paused(cut.t, TIMEOUT + 1, "network")
     paused = watched.followers["src"].find("phase", "paused", cut.t)["t"]
@@ -107,15 +99,19 @@ def alternate(lab):
     print(f"# {verify_memory(watched.vm, 'dst')}")
 
 
-@case("respond-second-cut", timeout=150)
+@case("respond-second-cut", timeout=200)
 def second_cut(lab):
-    """Cut again as soon as it recovers, three times: completed in the end."""
+    """Cut again as soon as it recovers, twice: completed in the end. A connection that dies while
+    QEMU recovers is left to the kernel's 15 s: a shorter outage is survived there, and QEMU 7.2 is
+    not to be pushed in that state."""
     watched = Watched(lab, config=CONFIG)
-    for _ in range(3):
+    for within in (TIMEOUT + 1, 25, 25):
         cut = lab.cut("link-down")
-        watched.both_paused(cut.t, 15, "network")
+        for side in ("src", "dst"):
+            record = watched.followers[side].wait("phase", "paused", cut.t, within)
+            print(f"# {side}: paused after {record['t'] - cut.t:.2f} s")
         cut.heal()
-        watched.followers["src"].wait("phase", "recovering", cut.t, 15)
+        watched.followers["src"].wait("phase", "recovering", cut.t_healed, 15)
     completed(watched)
     print(f"# {verify_memory(watched.vm, 'dst')}")
 
@@ -200,6 +196,7 @@ def five_vms(lab):
                  f"pause of {vm.name}")
     cut.heal()
     for vm in vms:
+        first.hurry(vm.name)
         wait_for(lambda: [r for r in first.followers["src"].records
                           if r.get("domain") == vm.name and r.get("to") == "completed"], 60,
                  f"completion of {vm.name}; {first.followers['src'].story()}")
