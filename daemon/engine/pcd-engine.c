@@ -520,7 +520,10 @@ keep_watch (Migration *m, PcdPhase before)
     m->watch = pcd_watch_start (m->uuid, m->name, m->state.role, &config, &watch_callbacks, m);
   else if (!wanted)
     g_clear_pointer (&m->watch, pcd_watch_stop);
-  else if (m->state.phase != before)
+  if (!m->watch)
+    return;
+  pcd_watch_set_arming (m->watch, m->state.phase == PCD_PHASE_POSTCOPY);
+  if (m->state.phase != before)
     pcd_watch_look (m->watch); /* a new phase often means a new connection */
 }
 

@@ -10,6 +10,7 @@ typedef struct {
   PcdNetHistory history;
   PcdNetVerdict verdict;
   gboolean shut_by_us;
+  gboolean arming_failed;
 } Line;
 
 struct _PcdLines {
@@ -66,24 +67,40 @@ is_known (const PcdLines *lines, guint64 inode)
   return FALSE;
 }
 
-static void
-arm (const PcdLines *lines, Line *line, char **ret_note)
+static gboolean
+arm (const PcdLines *lines, Line *line, GError **error)
 {
-  g_autoptr (GError) error = NULL;
+  const PcdConfig *config = &lines->config;
 
-  if (!lines->config.arm)
-    return;
-  if (!pcd_socket_arm (line->socket, lines->config.network_timeout_usec,
-                       lines->config.backstop_usec, &error) ||
-      (lines->config.backstop_usec == 0 &&
-       !pcd_socket_set_backstop (line->socket, FALSE, &error))) {
+  return pcd_socket_arm (line->socket, config->network_timeout_usec, config->backstop_usec,
+                         error) &&
+         (config->backstop_usec > 0 || pcd_socket_set_backstop (line->socket, FALSE, error));
+}
+
+guint
+pcd_lines_arm (PcdLines *lines, char **ret_note)
+{
+  guint n_armed = 0;
+
+  for (guint i = 0; lines->config.arm && i < lines->open->len; i++) {
+    Line *line = g_ptr_array_index (lines->open, i);
+    g_autoptr (GError) error = NULL;
+
+    if (pcd_socket_is_armed (line->socket) || line->arming_failed)
+      continue;
+    if (arm (lines, line, &error)) {
+      n_armed++;
+      continue;
+    }
+    line->arming_failed = TRUE;
     g_free (*ret_note);
     *ret_note = g_strdup_printf ("%s could not be armed: %s", line->local, error->message);
   }
+  return n_armed;
 }
 
 static void
-adopt (PcdLines *lines, PcdSocket *socket, char **ret_note)
+adopt (PcdLines *lines, PcdSocket *socket)
 {
   const PcdSocketCandidate *ends = pcd_socket_get_candidate (socket);
   Line *line = g_new0 (Line, 1);
@@ -92,7 +109,6 @@ adopt (PcdLines *lines, PcdSocket *socket, char **ret_note)
   line->local = pcd_socket_endpoint_to_string (&ends->local);
   line->remote = pcd_socket_endpoint_to_string (&ends->peer);
   g_ptr_array_add (lines->open, line);
-  arm (lines, line, ret_note);
 }
 
 guint
@@ -115,7 +131,7 @@ pcd_lines_scan (PcdLines *lines, gboolean eliminate, char **ret_note)
       pcd_socket_free (socket);
       continue;
     }
-    adopt (lines, socket, &note);
+    adopt (lines, socket);
     n_new++;
   }
   *ret_note = g_steal_pointer (&note);
@@ -180,7 +196,7 @@ judge (const PcdLines *lines, Line *line)
 {
   const PcdNetConfig config = {
     .network_timeout = lines->config.network_timeout_usec,
-    .can_probe = lines->config.arm && pcd_socket_can_probe (line->socket),
+    .can_probe = pcd_socket_is_armed (line->socket) && pcd_socket_can_probe (line->socket),
   };
   PcdNetHistory after;
   PcdNetSample sample;
@@ -195,7 +211,7 @@ judge (const PcdLines *lines, Line *line)
   line->verdict = verdict;
   if (verdict.probe)
     pcd_socket_probe (line->socket);
-  if (lines->config.arm && lines->config.backstop_usec > 0)
+  if (pcd_socket_is_armed (line->socket) && lines->config.backstop_usec > 0)
     pcd_socket_set_backstop (line->socket, !verdict.lift_backstop, NULL);
   return TRUE;
 }

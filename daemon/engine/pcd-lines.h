@@ -29,11 +29,24 @@ PcdLines *pcd_lines_new (PcdSockets *process, PcdRole role, const PcdConfig *con
 void pcd_lines_free (PcdLines *lines);
 
 /**
+ * pcd_lines_arm:
+ * @ret_note: (inout) (transfer full) (nullable): replaced if one could not be armed
+ *
+ * Arms what is not armed yet. Not to be called before postcopy runs, nor while it recovers: a
+ * connection that ends in `postcopy-recover` takes QEMU 7.2 on the destination with it, and the
+ * guest (seen in the lab, 15 s after a cut, by our own TCP_USER_TIMEOUT). There a dead network is
+ * better waited out.
+ *
+ * Returns: how many were armed now
+ */
+guint pcd_lines_arm (PcdLines *lines, char **ret_note);
+
+/**
  * pcd_lines_scan:
  * @eliminate: see pcd_sockets_scan ()
- * @ret_note: (out) (transfer full) (nullable): why nothing was found, or could not be armed
+ * @ret_note: (out) (transfer full) (nullable): why nothing was found
  *
- * Looks for connections and arms new ones.
+ * Looks for connections.
  *
  * Returns: how many new ones there are
  */

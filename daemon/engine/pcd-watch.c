@@ -37,6 +37,7 @@ struct _PcdWatch {
   gpointer data;
   int wake_fd;
   guint wants; /* WANT_… bits, atomic */
+  gint arming; /* atomic */
 };
 
 /* What the thread carries from look to look. */
@@ -243,13 +244,17 @@ take_a_look (Look *look)
     sample (look, message, now);
     count_threads (look, message->measure);
     scan (look, message, now);
+    if (g_atomic_int_get (&look->watch->arming) && pcd_lines_arm (look->lines, &look->scan_note))
+      message->armed = TRUE;
     note_emptiness (look, message);
     /* While it is paused there is no connection to be found. */
     if (!message->measure->note && !look->threads_idle)
       message->measure->note = g_strdup (look->scan_note);
-    /* A connection that is new with this look is shown with it. */
-    if (message->armed && message->measure->sockets->len == 0)
+    /* A connection that is new or newly armed with this look is shown so with it. */
+    if (message->armed) {
+      g_ptr_array_set_size (message->measure->sockets, 0);
       sample (look, message, now);
+    }
   }
   post (message);
 }
@@ -377,6 +382,12 @@ pcd_watch_stop (PcdWatch *watch)
   watch->callbacks = NULL;
   want (watch, WANT_STOP);
   watch_unref (watch);
+}
+
+void
+pcd_watch_set_arming (PcdWatch *watch, gboolean on)
+{
+  g_atomic_int_set (&watch->arming, on);
 }
 
 void

@@ -73,6 +73,12 @@ PcdWatch *pcd_watch_start (const char *uuid,
                            gpointer data);
 
 /**
+ * pcd_watch_set_arming:
+ * @on: whether connections may be armed; off at first. See pcd_lines_arm ()
+ */
+void pcd_watch_set_arming (PcdWatch *watch, gboolean on);
+
+/**
  * pcd_watch_stop:
  * @watch: (transfer full):
  *
