@@ -121,6 +121,10 @@ class Host:
         os.makedirs(self.dir, exist_ok=True)
         proc.run(["ip", "netns", "add", self.netns])
         proc.run(["ip", "-n", self.netns, "link", "set", "lo", "up"])
+        # Below libvirt's migration ports: else a client's own port is one of them now and then, and
+        # is taken for a migration by whoever goes by the number, our breaks first of all.
+        proc.run(["ip", "netns", "exec", self.netns, "sysctl", "-qw",
+                  "net.ipv4.ip_local_port_range=32768 49151"])
         self.state["netns_inode"] = os.stat(f"/run/netns/{self.netns}").st_ino
         with open(self.path("anchor.log"), "w") as log:
             child = subprocess.Popen(
