@@ -197,28 +197,44 @@ on_stop_signal (gpointer data)
 }
 
 static gboolean
-on_reload_signal (gpointer data)
+reload_and_tell (Daemon *self, GError **error)
 {
-  Daemon *self = data;
-  g_autoptr (GError) error = NULL;
+  g_autoptr (GError) local_error = NULL;
 
   if (self->ready)
     pcd_notify_reloading (self->notify);
-  if (reload (self, &error)) {
+  if (reload (self, &local_error)) {
     g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", PCD_MESSAGE_RELOADED,
                       "MESSAGE", "configuration reloaded");
   } else {
     g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "MESSAGE_ID", PCD_MESSAGE_RELOAD_REFUSED,
                       "MESSAGE", "configuration not reloaded, the old one stays: %s",
-                      error->message);
+                      local_error->message);
   }
   if (self->ready)
     pcd_notify_ready (self->notify);
+  if (!local_error)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
+static gboolean
+on_reload_signal (gpointer data)
+{
+  reload_and_tell (data, NULL);
   return G_SOURCE_CONTINUE;
 }
 
+/* On D-Bus. */
+static gboolean
+on_reload_asked (gpointer data, GError **error)
+{
+  return reload_and_tell (data, error);
+}
+
 static const PcdListener daemon_listener = { .connection = on_connection };
-static const PcdBusCallbacks bus_callbacks = { on_bus_settled, on_bus_refused };
+static const PcdBusCallbacks bus_callbacks = { on_bus_settled, on_bus_refused, on_reload_asked };
 
 static int
 run (const Options *options, const PcdConfig *config, const char *bus_address)

@@ -3,6 +3,7 @@
 #include "bus/pcd-bus.h"
 
 #include "bus/pcd-dbus-generated.h"
+#include "bus/pcd-operate.h"
 #include "engine/pcd-log.h"
 
 #include <string.h>
@@ -26,6 +27,7 @@ struct _PcdBus {
   PcdDbusManager1 *manager;
   GDBusObjectManagerServer *objects;
   GHashTable *migrations; /* object path -> Migration */
+  PcdOperate *operate;
   GDBusConnection *connection;
   GCancellable *attempt; /* set while an attempt to get onto the bus is under way */
   guint attempt_timeout_id;
@@ -118,6 +120,23 @@ show_sockets (Migration *migration, const PcdMigrationView *view)
   pcd_dbus_migration1_set_sockets (migration->skeleton, sockets_to_variant (view->sockets));
 }
 
+static void
+show_policy (PcdDbusMigration1 *skeleton, const PcdMigrationView *view)
+{
+  g_autofree char *reason = valid (view->last_reason);
+
+  pcd_dbus_migration1_set_policy (skeleton, view->policy ?: "");
+  pcd_dbus_migration1_set_policy_source (skeleton, view->policy_source ?: "");
+  pcd_dbus_migration1_set_held (skeleton, view->held);
+  pcd_dbus_migration1_set_incident (skeleton, (guint64)view->incident);
+  pcd_dbus_migration1_set_doing (skeleton, view->doing ?: "");
+  pcd_dbus_migration1_set_last_action (skeleton, view->last_action ?: "");
+  pcd_dbus_migration1_set_last_outcome (skeleton, view->last_outcome ?: "");
+  pcd_dbus_migration1_set_last_reason (skeleton, reason);
+  pcd_dbus_migration1_set_next_action (skeleton, view->next_action ?: "");
+  pcd_dbus_migration1_set_next_time (skeleton, view->next_action ? (guint64)view->next_time : 0);
+}
+
 /* The generated setters tell the bus only of values that differ, once per turn of the loop. */
 static void
 show_migration (Migration *migration, const PcdMigrationView *view)
@@ -140,6 +159,7 @@ show_migration (Migration *migration, const PcdMigrationView *view)
   pcd_dbus_migration1_set_blocked_vcpus (skeleton, view->n_blocked_vcpus);
   pcd_dbus_migration1_set_blocked_others (skeleton, view->n_blocked_others);
   pcd_dbus_migration1_set_note (skeleton, note);
+  show_policy (skeleton, view);
   show_sockets (migration, view);
 }
 
@@ -162,6 +182,7 @@ on_changed (const PcdMigrationView *view, gpointer data)
   migration = g_new0 (Migration, 1);
   migration->skeleton = pcd_dbus_migration1_skeleton_new ();
   show_migration (migration, view);
+  pcd_operate_migration (self->operate, migration->skeleton, view->uuid, view->state.role);
   g_autoptr (PcdDbusObjectSkeleton) object = pcd_dbus_object_skeleton_new (path);
   pcd_dbus_object_skeleton_set_migration1 (object, migration->skeleton);
   g_dbus_object_manager_server_export (self->objects, G_DBUS_OBJECT_SKELETON (object));
@@ -225,6 +246,14 @@ on_get_records (PcdDbusManager1 *manager,
   g_auto (GStrv) strv = g_strv_builder_end (lines);
   pcd_dbus_manager1_complete_get_records (manager, invocation, (const char *const *)strv);
   return TRUE;
+}
+
+static gboolean
+reload (gpointer data, GError **error)
+{
+  PcdBus *self = data;
+
+  return self->callbacks->reload (self->data, error);
 }
 
 static void
@@ -475,6 +504,7 @@ pcd_bus_new (PcdEngine *engine,
   pcd_dbus_manager1_set_version (self->manager, PCD_VERSION);
   pcd_dbus_manager1_set_libvirt_uri (self->manager, shown_uri);
   g_signal_connect (self->manager, "handle-get-records", G_CALLBACK (on_get_records), self);
+  self->operate = pcd_operate_new (engine, self->manager, reload, self);
   on_connection (FALSE, self);
   pcd_engine_foreach (engine, show_first, self);
   pcd_engine_add_listener (engine, &listener, self);
@@ -491,6 +521,7 @@ pcd_bus_free (PcdBus *self)
     g_cancellable_cancel (self->attempt);
   end_attempt (self);
   g_clear_handle_id (&self->retry_id, g_source_remove);
+  pcd_operate_free (self->operate);
   leave_bus (self);
   g_hash_table_unref (self->migrations);
   g_object_unref (self->objects);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The D-Bus service: shows what the engine tells, on a bus that may come and go.
- * Decides nothing, and must not know libvirt. */
+/* The D-Bus service: shows what the engine tells, and passes on what operators ask, on a bus that
+ * may come and go. Decides nothing, and must not know libvirt. */
 #pragma once
 
 #include "bus/pcd-address.h"
@@ -11,14 +11,16 @@ G_BEGIN_DECLS
 typedef struct _PcdBus PcdBus;
 
 /**
- * PcdBusCallbacks: both on the main thread, never from inside pcd_bus_new ().
+ * PcdBusCallbacks: all on the main thread, never from inside pcd_bus_new ().
  * @settled: the first attempt to get onto the bus is over, well or not; called once
  * @refused: the bus is there, but will not give us the name: another postcopyd has it, or the
  *   bus's policy is against it. Nothing will be tried again
+ * @reload: someone who may asked to read the configuration again; %FALSE if it is bad
  */
 typedef struct {
   void (*settled) (gpointer data);
   void (*refused) (const GError *error, gpointer data);
+  gboolean (*reload) (gpointer data, GError **error);
 } PcdBusCallbacks;
 
 /**

@@ -3,6 +3,7 @@
 #include "ctl/pcd-client.h"
 
 #include "bus/pcd-address.h"
+#include "bus/pcd-bus-error.h"
 
 #include <string.h>
 
@@ -12,6 +13,7 @@ struct _PcdClient {
   GDBusConnection *connection;
   char *owner; /* unique name: a daemon that was replaced is another one */
   char *bus;   /* as the user called it */
+  gboolean quiet;
   const PcdClientFollower *follower;
   gpointer data;
   GMainLoop *loop;
@@ -24,6 +26,8 @@ struct _PcdClient {
 static void
 complain (const PcdClient *self, const char *reason)
 {
+  if (self->quiet)
+    return;
   g_printerr ("%s: no answer from postcopyd on the %s: %s\n", g_get_prgname (), self->bus, reason);
 }
 
@@ -115,27 +119,23 @@ call_the_bus (const char *bus)
   return g_strdup_printf ("bus %s", bus);
 }
 
-PcdClient *
-pcd_client_open (const PcdCtl *ctl, int *ret_exit)
+static PcdClient *
+open_client (const PcdCtl *ctl, gboolean quiet, int *ret_exit)
 {
   g_autoptr (PcdClient) self = g_new0 (PcdClient, 1);
   g_autoptr (GError) error = NULL;
   g_autofree char *address = pcd_bus_resolve (ctl->bus, &error);
 
+  self->quiet = quiet;
   if (!address) {
-    g_printerr ("%s: --bus: %s\n", g_get_prgname (), error->message);
+    if (!quiet)
+      g_printerr ("%s: --bus: %s\n", g_get_prgname (), error->message);
     *ret_exit = PCD_EXIT_USAGE;
     return NULL;
   }
   *ret_exit = PCD_EXIT_NO_DAEMON;
   self->bus = call_the_bus (ctl->bus);
   self->connection = connect_to (address, &error);
-  if (!self->connection && error->domain == G_IO_ERROR &&
-      !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
-    g_printerr ("%s: cannot reach the %s: %s; is dbus-daemon running? --bus names another bus\n",
-                g_get_prgname (), self->bus, error->message);
-    return NULL;
-  }
   if (!self->connection) {
     complain_error (self, error);
     return NULL;
@@ -146,7 +146,22 @@ pcd_client_open (const PcdCtl *ctl, int *ret_exit)
   if (!owner)
     return NULL;
   g_variant_get (owner, "(s)", &self->owner);
+  self->quiet = FALSE;
   return g_steal_pointer (&self);
+}
+
+PcdClient *
+pcd_client_open (const PcdCtl *ctl, int *ret_exit)
+{
+  return open_client (ctl, FALSE, ret_exit);
+}
+
+PcdClient *
+pcd_client_try (const PcdCtl *ctl)
+{
+  int exit_code = PCD_EXIT_DONE;
+
+  return open_client (ctl, TRUE, &exit_code);
 }
 
 void
@@ -182,6 +197,7 @@ migration_free (gpointer data)
 {
   PcdClientMigration *migration = data;
 
+  g_free (migration->path);
   g_free (migration->uuid);
   g_free (migration->name);
   g_free (migration->role);
@@ -190,6 +206,13 @@ migration_free (gpointer data)
   g_free (migration->cause);
   g_free (migration->qemu_status);
   g_free (migration->note);
+  g_free (migration->policy);
+  g_free (migration->policy_source);
+  g_free (migration->doing);
+  g_free (migration->last_action);
+  g_free (migration->last_outcome);
+  g_free (migration->last_reason);
+  g_free (migration->next_action);
   g_ptr_array_unref (migration->sockets);
   g_free (migration);
 }
@@ -259,11 +282,12 @@ get_sockets (GVariantDict *dict)
 }
 
 static PcdClientMigration *
-parse_migration (GVariant *properties)
+parse_migration (const char *path, GVariant *properties)
 {
   g_auto (GVariantDict) dict = G_VARIANT_DICT_INIT (properties);
   PcdClientMigration *migration = g_new0 (PcdClientMigration, 1);
 
+  migration->path = g_strdup (path);
   migration->uuid = get_string (&dict, "Uuid");
   migration->name = get_string (&dict, "Name");
   migration->role = get_string (&dict, "Role");
@@ -280,6 +304,16 @@ parse_migration (GVariant *properties)
   migration->n_blocked_others = get_uint (&dict, "BlockedOthers");
   migration->sockets = get_sockets (&dict);
   migration->note = get_string (&dict, "Note");
+  migration->policy = get_string (&dict, "Policy");
+  migration->policy_source = get_string (&dict, "PolicySource");
+  migration->held = get_boolean (&dict, "Held");
+  migration->incident = get_time (&dict, "Incident");
+  migration->doing = get_string (&dict, "Doing");
+  migration->last_action = get_string (&dict, "LastAction");
+  migration->last_outcome = get_string (&dict, "LastOutcome");
+  migration->last_reason = get_string (&dict, "LastReason");
+  migration->next_action = get_string (&dict, "NextAction");
+  migration->next_time = get_time (&dict, "NextTime");
   return migration;
 }
 
@@ -298,13 +332,14 @@ parse_migrations (GVariant *objects)
   GPtrArray *migrations = g_ptr_array_new_with_free_func (migration_free);
   g_autoptr (GVariantIter) iter = NULL;
   GVariant *interfaces = NULL;
+  const char *path = NULL;
 
   g_variant_get (objects, "(a{oa{sa{sv}}})", &iter);
-  while (g_variant_iter_loop (iter, "{&o@a{sa{sv}}}", NULL, &interfaces)) {
+  while (g_variant_iter_loop (iter, "{&o@a{sa{sv}}}", &path, &interfaces)) {
     g_autoptr (GVariant) properties =
         g_variant_lookup_value (interfaces, "org.postcopyd.Migration1", G_VARIANT_TYPE_VARDICT);
     if (properties)
-      g_ptr_array_add (migrations, parse_migration (properties));
+      g_ptr_array_add (migrations, parse_migration (path, properties));
   }
   g_ptr_array_sort (migrations, compare_migrations);
   return migrations;
@@ -348,8 +383,63 @@ pcd_client_get_records (PcdClient *self)
   return records;
 }
 
-static void
-end (PcdClient *self, int exit_code)
+/* The daemon's own words, or what the bus says in its place. */
+static int
+complain_answer (const PcdClient *self, const char *method, GError *error)
+{
+  PcdBusError code = error->code;
+
+  if (error->domain != PCD_BUS_ERROR) {
+    if (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_METHOD)) {
+      g_printerr ("%s: the migration is gone, or this postcopyd knows no %s\n", g_get_prgname (),
+                  method);
+      return PCD_EXIT_NOT_FOUND;
+    }
+    complain_error (self, error);
+    return PCD_EXIT_NO_DAEMON;
+  }
+  g_dbus_error_strip_remote_error (error);
+  g_autofree char *text = pcd_text_printable (error->message);
+  g_printerr ("%s: %s%s\n", g_get_prgname (), code == PCD_BUS_ERROR_REFUSED ? "refused: " : "",
+              text);
+  return code == PCD_BUS_ERROR_NOT_FOUND      ? PCD_EXIT_NOT_FOUND
+         : code == PCD_BUS_ERROR_BAD_ARGUMENT ? PCD_EXIT_USAGE
+                                              : PCD_EXIT_FAILED;
+}
+
+int
+pcd_client_call (PcdClient *self,
+                 const char *path,
+                 const char *interface,
+                 const char *method,
+                 GVariant *arguments,
+                 const char *reply_type,
+                 int timeout_msec,
+                 GVariant **ret_reply)
+{
+  g_autoptr (GError) error = NULL;
+
+  (void)pcd_bus_error_quark ();
+  g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
+      self->connection, self->owner, path, interface, method, arguments,
+      G_VARIANT_TYPE (reply_type),
+      G_DBUS_CALL_FLAGS_NO_AUTO_START | G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
+      timeout_msec, NULL, &error);
+  if (!reply && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
+    g_autofree char *reason =
+        g_strdup_printf ("it did not answer within %.3g s", (double)timeout_msec / 1000);
+    complain (self, reason);
+    return PCD_EXIT_NO_DAEMON;
+  }
+  if (!reply)
+    return complain_answer (self, method, error);
+  if (ret_reply)
+    *ret_reply = g_steal_pointer (&reply);
+  return PCD_EXIT_DONE;
+}
+
+void
+pcd_client_end (PcdClient *self, int exit_code)
 {
   self->exit_code = exit_code;
   g_main_loop_quit (self->loop);
@@ -362,7 +452,7 @@ on_changed_settled (gpointer data)
 
   self->changed_id = 0;
   if (!self->follower->changed (self->data))
-    end (self, PCD_EXIT_DONE);
+    pcd_client_end (self, PCD_EXIT_DONE);
   return G_SOURCE_REMOVE;
 }
 
@@ -381,7 +471,7 @@ on_signal (GDBusConnection *connection,
   if (g_str_equal (signal, "Record") && g_variant_is_of_type (parameters, G_VARIANT_TYPE ("(s)"))) {
     g_variant_get (parameters, "(&s)", &json);
     if (self->follower->record && !self->follower->record (json, self->data))
-      end (self, PCD_EXIT_DONE);
+      pcd_client_end (self, PCD_EXIT_DONE);
   } else if (self->follower->changed && !self->changed_id) {
     /* Several signals belong to one change: look once, a moment later. */
     self->changed_id = g_timeout_add (50, on_changed_settled, self);
@@ -398,14 +488,14 @@ on_owner_changed (GDBusConnection *connection,
                   gpointer data)
 {
   complain (data, "it went away");
-  end (data, PCD_EXIT_NO_DAEMON);
+  pcd_client_end (data, PCD_EXIT_NO_DAEMON);
 }
 
 static void
 on_closed (GDBusConnection *connection, gboolean vanished, GError *error, gpointer data)
 {
   complain (data, "the bus went away");
-  end (data, PCD_EXIT_NO_DAEMON);
+  pcd_client_end (data, PCD_EXIT_NO_DAEMON);
 }
 
 void

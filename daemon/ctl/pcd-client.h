@@ -28,6 +28,7 @@ typedef struct {
  * PcdClientMigration: one org.postcopyd.Migration1; strings are never %NULL.
  */
 typedef struct {
+  char *path; /* of its object */
   char *uuid;
   char *name;
   char *role;
@@ -44,6 +45,16 @@ typedef struct {
   guint n_blocked_others;
   GPtrArray *sockets; /* of PcdClientSocket */
   char *note;
+  char *policy; /* empty: an older daemon, which has none */
+  char *policy_source;
+  gboolean held;
+  gint64 incident;
+  char *doing;
+  char *last_action;
+  char *last_outcome;
+  char *last_reason;
+  char *next_action;
+  gint64 next_time;
 } PcdClientMigration;
 
 /**
@@ -81,6 +92,9 @@ typedef struct {
  * Returns: (transfer full): the client, or %NULL with the reason printed
  */
 PcdClient *pcd_client_open (const PcdCtl *ctl, int *ret_exit);
+
+/* The same, but prints nothing: %NULL if there is no daemon, for whatever reason. */
+PcdClient *pcd_client_try (const PcdCtl *ctl);
 void pcd_client_free (PcdClient *client);
 
 /**
@@ -101,6 +115,28 @@ void pcd_client_state_free (PcdClientState *state);
 GStrv pcd_client_get_records (PcdClient *client);
 
 /**
+ * pcd_client_call:
+ * @path: object of the daemon
+ * @interface: such as "org.postcopyd.Migration1"
+ * @arguments: (nullable): consumed if floating
+ * @reply_type: such as "(ss)"
+ * @timeout_msec: for the answer
+ * @ret_reply: (out) (optional): the answer, if there is one
+ *
+ * Calls a method that changes something. An error that the daemon answers is printed.
+ *
+ * Returns: the exit code, %PCD_EXIT_DONE if there is an answer
+ */
+int pcd_client_call (PcdClient *client,
+                     const char *path,
+                     const char *interface,
+                     const char *method,
+                     GVariant *arguments,
+                     const char *reply_type,
+                     int timeout_msec,
+                     GVariant **ret_reply);
+
+/**
  * pcd_client_listen:
  *
  * Signals are kept from now on for pcd_client_follow (): call it before asking for the state that
@@ -116,6 +152,9 @@ void pcd_client_listen (PcdClient *client, const PcdClientFollower *follower, gp
  * Returns: %PCD_EXIT_DONE, or %PCD_EXIT_NO_DAEMON with the reason printed
  */
 int pcd_client_follow (PcdClient *client);
+
+/* Ends pcd_client_follow () from a source of the main context. */
+void pcd_client_end (PcdClient *client, int exit_code);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdClient, pcd_client_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdClientState, pcd_client_state_free)

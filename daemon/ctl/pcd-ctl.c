@@ -7,8 +7,10 @@
 #include <string.h>
 
 static const PcdVerb *const verbs[] = {
-  &pcd_verb_probe,  &pcd_verb_inspect, &pcd_verb_list,     &pcd_verb_status,
-  &pcd_verb_events, &pcd_verb_policy,  &pcd_verb_incident, NULL,
+  &pcd_verb_probe,       &pcd_verb_inspect, &pcd_verb_list,     &pcd_verb_status,
+  &pcd_verb_events,      &pcd_verb_policy,  &pcd_verb_incident, &pcd_verb_recover,
+  &pcd_verb_force_pause, &pcd_verb_stop,    &pcd_verb_freeze,   &pcd_verb_resume,
+  &pcd_verb_destroy,     &pcd_verb_hold,    &pcd_verb_release,  NULL,
 };
 
 static char *
@@ -17,7 +19,7 @@ list_of_verbs (void)
   g_autoptr (GString) text = g_string_new ("Commands:\n");
 
   for (guint i = 0; verbs[i]; i++)
-    g_string_append_printf (text, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+    g_string_append_printf (text, "  %-11s %s\n", verbs[i]->name, verbs[i]->summary);
   g_string_append (text, "\n'postcopyctl COMMAND --help' tells more about one of them.\n"
                          "Exit status: 0 done, 1 refused or failed, 2 usage, 3 no daemon, "
                          "4 no such domain or migration.\n");

@@ -14,6 +14,39 @@ pcd_show_matches (const PcdClientMigration *migration, const char *domain)
          g_ascii_strcasecmp (migration->uuid, domain) == 0;
 }
 
+gboolean
+pcd_show_has_ended (const PcdClientMigration *migration)
+{
+  for (guint i = 0; i < PCD_N_PHASES; i++)
+    if (g_str_equal (migration->phase, pcd_phase_to_string (i)))
+      return pcd_phase_has_ended (i);
+  return FALSE;
+}
+
+static guint
+rank (const PcdClientMigration *migration, guint roles)
+{
+  PcdRole role = g_str_equal (migration->role, pcd_role_to_string (PCD_ROLE_SOURCE))
+                     ? PCD_ROLE_SOURCE
+                     : PCD_ROLE_DESTINATION;
+
+  return (roles & 1u << role ? 2 : 0) + (pcd_show_has_ended (migration) ? 0 : 1);
+}
+
+const PcdClientMigration *
+pcd_show_find (const PcdClientState *state, const char *domain, guint roles)
+{
+  const PcdClientMigration *best = NULL;
+
+  for (guint i = 0; i < state->migrations->len; i++) {
+    const PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
+    if (pcd_show_matches (migration, domain) &&
+        (!best || rank (migration, roles) > rank (best, roles)))
+      best = migration;
+  }
+  return best;
+}
+
 char *
 pcd_show_disconnected (const PcdClientState *state)
 {
@@ -129,6 +162,27 @@ append_socket (GString *text, const PcdClientSocket *s)
       s->unacked, s->retransmits);
 }
 
+static void
+append_policy (GString *text, const PcdClientMigration *migration)
+{
+  g_autofree char *next = pcd_time_to_text (migration->next_time);
+
+  if (*migration->policy)
+    append_field (text, "Policy:", "%s (%s)%s", migration->policy, migration->policy_source,
+                  migration->held ? ", held" : "");
+  else if (migration->held)
+    append_field (text, "Policy:", "held");
+  if (*migration->last_action)
+    append_field (text, "Did:", "%s: %s%s%s", migration->last_action, migration->last_outcome,
+                  *migration->last_reason ? ": " : "", migration->last_reason);
+  if (*migration->doing)
+    append_field (text, "Does:", "%s", migration->doing);
+  if (*migration->next_action)
+    append_field (text, "Will:", "%s, at %s", migration->next_action, next);
+  if (migration->incident)
+    append_field (text, "Incident:", "%" G_GINT64_FORMAT, migration->incident);
+}
+
 char *
 pcd_show_block (const PcdClientState *state, const PcdClientMigration *migration)
 {
@@ -150,6 +204,7 @@ pcd_show_block (const PcdClientState *state, const PcdClientMigration *migration
     append_socket (text, g_ptr_array_index (migration->sockets, i));
   if (*migration->note)
     append_field (text, "Note:", "%s", migration->note);
+  append_policy (text, migration);
   g_string_append_c (text, '\n');
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
@@ -203,6 +258,26 @@ add_sockets (JsonBuilder *builder, const GPtrArray *sockets)
 }
 
 static void
+add_policy (JsonBuilder *builder, const PcdClientMigration *migration)
+{
+  add_string (builder, "policy", migration->policy);
+  add_string (builder, "policy-source", migration->policy_source);
+  add_boolean (builder, "held", migration->held);
+  add_int (builder, "incident", migration->incident);
+  add_string (builder, "doing", migration->doing);
+  add_string (builder, "last-action", migration->last_action);
+  add_string (builder, "last-outcome", migration->last_outcome);
+  add_string (builder, "last-reason", migration->last_reason);
+  add_string (builder, "next-action", migration->next_action);
+  if (*migration->next_action) {
+    add_time (builder, "next-time", migration->next_time);
+    return;
+  }
+  json_builder_set_member_name (builder, "next-time");
+  json_builder_add_null_value (builder);
+}
+
+static void
 add_migration (JsonBuilder *builder,
                const PcdClientState *state,
                const PcdClientMigration *migration)
@@ -225,6 +300,7 @@ add_migration (JsonBuilder *builder,
   add_int (builder, "blocked-others", migration->n_blocked_others);
   add_sockets (builder, migration->sockets);
   add_string (builder, "note", migration->note);
+  add_policy (builder, migration);
   json_builder_end_object (builder);
 }
 

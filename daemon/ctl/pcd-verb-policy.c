@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* postcopyctl policy: checks, lists, shows and simulates policies. Needs no daemon. */
+/* postcopyctl policy: checks, lists, shows, sets and simulates policies. Needs no daemon. */
+#include "ctl/pcd-policy-assign.h"
 #include "ctl/pcd-policy-simulate.h"
 #include "ctl/pcd-verbs.h"
 
@@ -13,8 +14,8 @@ static int run (const PcdCtl *ctl, int argc, char **argv);
 
 const PcdVerb pcd_verb_policy = {
   .name = "policy",
-  .synopsis = "list | show NAME | check FILE... | simulate POLICY TRACE",
-  .summary = "Check, list, show or simulate policies",
+  .synopsis = "list | show NAME | check FILE... | set DOMAIN NAME | simulate POLICY TRACE",
+  .summary = "Check, list, show, set or simulate policies",
   .run = run,
 };
 
@@ -281,6 +282,21 @@ simulate (const Options *options, const char *name, const char *trace)
 }
 
 static int
+set_policy (const PcdCtl *ctl, const Options *options, const char *domain, const char *name)
+{
+  g_autoptr (PcdPolicySet) set = load_set (options);
+
+  if (!set)
+    return PCD_EXIT_USAGE;
+  if (pcd_policy_set_lookup (set, name))
+    return pcd_policy_assign (ctl, domain, name);
+  g_printerr ("postcopyctl policy set: no policy '%s', expected one of those that "
+              "'postcopyctl policy list' shows\n",
+              name);
+  return PCD_EXIT_USAGE;
+}
+
+static int
 usage (void)
 {
   g_printerr ("postcopyctl policy: expected %s; see 'postcopyctl policy --help'\n",
@@ -289,7 +305,7 @@ usage (void)
 }
 
 static int
-dispatch (const Options *options, int argc, char **argv)
+dispatch (const PcdCtl *ctl, const Options *options, int argc, char **argv)
 {
   const char *verb = argc > 1 ? argv[1] : "";
 
@@ -299,6 +315,8 @@ dispatch (const Options *options, int argc, char **argv)
     return list (options);
   if (g_str_equal (verb, "show") && argc == 3)
     return show (options, argv[2]);
+  if (g_str_equal (verb, "set") && argc == 4)
+    return set_policy (ctl, options, argv[2], argv[3]);
   if (g_str_equal (verb, "simulate") && argc == 4)
     return simulate (options, argv[2], argv[3]);
   return usage ();
@@ -326,7 +344,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
 
   int result = pcd_verb_parse (&pcd_verb_policy, entries, &argc, &argv);
   if (result < 0)
-    result = dispatch (&options, argc, argv);
+    result = dispatch (ctl, &options, argc, argv);
   g_free (options.policy_dir);
   g_strfreev (simulation->outcomes);
   g_strfreev (simulation->facts);

@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Every verb of postcopyctl, one line each; defined in pcd-verb-<name>.c, listed in pcd-ctl.c. */
+/* Every verb of postcopyctl, one line each; defined in pcd-verb-<name>.c (what acts: -act, -hold),
+ * listed in pcd-ctl.c. */
 #pragma once
 
 #include "ctl/pcd-verb.h"
 
 G_BEGIN_DECLS
 
+extern const PcdVerb pcd_verb_destroy;
 extern const PcdVerb pcd_verb_events;
+extern const PcdVerb pcd_verb_force_pause;
+extern const PcdVerb pcd_verb_freeze;
+extern const PcdVerb pcd_verb_hold;
 extern const PcdVerb pcd_verb_list;
 extern const PcdVerb pcd_verb_incident;
 extern const PcdVerb pcd_verb_inspect;
 extern const PcdVerb pcd_verb_policy;
 extern const PcdVerb pcd_verb_probe;
+extern const PcdVerb pcd_verb_recover;
+extern const PcdVerb pcd_verb_release;
+extern const PcdVerb pcd_verb_resume;
 extern const PcdVerb pcd_verb_status;
+extern const PcdVerb pcd_verb_stop;
 
 G_END_DECLS

@@ -31,20 +31,6 @@ lookup_free (gpointer data)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Lookup, lookup_free)
 
-/* As virsh: vshLookupDomainBy () of tools/virsh-util.c. */
-static virDomainPtr
-find_domain (virConnectPtr connection, const char *name)
-{
-  gint64 id = 0;
-  virDomainPtr domain = NULL;
-
-  if (g_ascii_string_to_signed (name, 10, 0, G_MAXINT, &id, NULL))
-    domain = virDomainLookupByID (connection, (int)id);
-  if (!domain && g_uuid_string_is_valid (name))
-    domain = virDomainLookupByUUIDString (connection, name);
-  return domain ? domain : virDomainLookupByName (connection, name);
-}
-
 static void
 set_lookup_error (Lookup *lookup)
 {
@@ -64,7 +50,8 @@ lookup_work (gpointer data)
 {
   Lookup *lookup = data;
   g_autoptr (virConnect) connection = virConnectOpenReadOnly (lookup->uri);
-  g_autoptr (virDomain) domain = connection ? find_domain (connection, lookup->domain) : NULL;
+  g_autoptr (virDomain) domain =
+      connection ? pcd_vir_find_domain (connection, lookup->domain) : NULL;
   char uuid[VIR_UUID_STRING_BUFLEN];
 
   if (!domain || virDomainGetUUIDString (domain, uuid) < 0) {

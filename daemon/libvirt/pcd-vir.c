@@ -69,3 +69,17 @@ pcd_vir_status_from_json (const char *json, const char *member, char **ret_word,
   *ret_word = g_strdup (json_object_get_string_member_with_default (object, "status", "none"));
   return TRUE;
 }
+
+/* As virsh: vshLookupDomainBy () of tools/virsh-util.c. */
+virDomainPtr
+pcd_vir_find_domain (virConnectPtr connection, const char *name)
+{
+  gint64 id = 0;
+  virDomainPtr domain = NULL;
+
+  if (g_ascii_string_to_signed (name, 10, 0, G_MAXINT, &id, NULL))
+    domain = virDomainLookupByID (connection, (int)id);
+  if (!domain && g_uuid_string_is_valid (name))
+    domain = virDomainLookupByUUIDString (connection, name);
+  return domain ? domain : virDomainLookupByName (connection, name);
+}

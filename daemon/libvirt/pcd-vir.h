@@ -51,6 +51,16 @@ const char *pcd_vir_close_reason (int reason);
 gboolean
 pcd_vir_status_from_json (const char *json, const char *member, char **ret_word, GError **error);
 
+/**
+ * pcd_vir_find_domain:
+ * @name: an id, a UUID or a name, tried in this order as virsh does
+ *
+ * Several RPCs: not for the main thread.
+ *
+ * Returns: (transfer full): the domain, or %NULL with libvirt's last error set
+ */
+virDomainPtr pcd_vir_find_domain (virConnectPtr connection, const char *name);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (virDomain, virDomainFree)
 /* Closing is an RPC that can wait: never in a function that runs on the main thread. */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (virConnect, virConnectClose)

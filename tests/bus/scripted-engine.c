@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* pcd-engine.h for tests of the bus: takes lines from stdin and tells listeners what they say.
  * Knows no libvirt. Answers each line with "ok" or "bad: ..." on stdout. */
+#include "core/pcd-policy.h"
 #include "engine/pcd-engine.h"
 
 #include <gio/gio.h>
@@ -21,6 +22,13 @@ struct _PcdEngine {
   gint64 since;
   char *reason;
   guint64 seq;
+  /* How orders are answered: at once if @outcome is not -1, else by `finish`. */
+  int outcome;
+  char *answer_reason;
+  PcdOrderCallback waiting;
+  gpointer waiting_data;
+  GString *orders; /* what was asked for since `orders` */
+  int refuse;      /* a GIOErrorEnum for the next hold or policy, or -1 */
 };
 
 typedef struct {
@@ -28,6 +36,7 @@ typedef struct {
   char *name;
   PcdMigrationView view;
   GPtrArray *sockets;
+  GStrv words; /* what the view's strings of `ladder` point into */
 } Migration;
 
 #define TELL(self, member, ...)                                                                    \
@@ -54,6 +63,7 @@ migration_free (gpointer data)
 
   g_free (m->uuid);
   g_free (m->name);
+  g_strfreev (m->words);
   g_ptr_array_unref (m->sockets);
   g_free (m);
 }
@@ -131,6 +141,58 @@ do_socket (PcdEngine *self, char **w)
   TELL (self, changed, &m->view);
 }
 
+static const char *
+word_or_null (const char *word)
+{
+  return g_str_equal (word, "-") ? NULL : word;
+}
+
+/* ladder UUID ROLE POLICY SOURCE HELD INCIDENT DOING LAST OUTCOME REASON NEXT TIME, - for none */
+static void
+do_ladder (PcdEngine *self, char **w)
+{
+  Migration *m = find (self, w[1], VALUE_OF (w[2], pcd_role_to_string, 2));
+
+  g_strfreev (m->words);
+  m->words = g_strdupv (w);
+  g_autofree char *reason = g_strcompress (w[10]);
+  g_free (m->words[10]);
+  m->words[10] = g_steal_pointer (&reason);
+  m->view.policy = word_or_null (m->words[3]);
+  m->view.policy_source = word_or_null (m->words[4]);
+  m->view.held = g_str_equal (w[5], "yes");
+  m->view.incident = atoi (w[6]);
+  m->view.doing = word_or_null (m->words[7]);
+  m->view.last_action = word_or_null (m->words[8]);
+  m->view.last_outcome = word_or_null (m->words[9]);
+  m->view.last_reason = word_or_null (m->words[10]);
+  m->view.next_action = word_or_null (m->words[11]);
+  m->view.next_time = g_ascii_strtoll (w[12], NULL, 10);
+  TELL (self, changed, &m->view);
+}
+
+/* answer OUTCOME|later REASON: for the orders from now on */
+static void
+do_answer (PcdEngine *self, char **w)
+{
+  g_autofree char *reason = g_strcompress (w[2]);
+
+  self->outcome = g_str_equal (w[1], "later") ? -1 : (int)VALUE_OF (w[1], pcd_outcome_to_string, 3);
+  g_free (self->answer_reason);
+  self->answer_reason = g_strdup (word_or_null (reason));
+}
+
+/* finish OUTCOME REASON: the order that waits */
+static void
+do_finish (PcdEngine *self, char **w)
+{
+  PcdOrderCallback waiting = g_steal_pointer (&self->waiting);
+  g_autofree char *reason = g_strcompress (w[2]);
+
+  g_assert (waiting);
+  waiting (VALUE_OF (w[1], pcd_outcome_to_string, 3), word_or_null (reason), self->waiting_data);
+}
+
 static void
 do_remove (PcdEngine *self, char **w)
 {
@@ -173,6 +235,14 @@ do_connection (PcdEngine *self, gboolean connected, const char *reason)
   TELL (self, connection, connected);
 }
 
+/* Prints what was asked for since the last time, before the "ok". */
+static void
+do_orders (PcdEngine *self)
+{
+  printf ("%s", self->orders->str);
+  g_string_truncate (self->orders, 0);
+}
+
 static void
 obey (PcdEngine *self, const char *line)
 {
@@ -191,6 +261,16 @@ obey (PcdEngine *self, const char *line)
     do_remove (self, w);
   else if (g_str_equal (w[0], "record") && (n == 5 || n == 8))
     do_record (self, w);
+  else if (g_str_equal (w[0], "ladder") && n == 13)
+    do_ladder (self, w);
+  else if (g_str_equal (w[0], "answer") && n == 3)
+    do_answer (self, w);
+  else if (g_str_equal (w[0], "finish") && n == 3)
+    do_finish (self, w);
+  else if (g_str_equal (w[0], "refuse") && n == 2)
+    self->refuse = atoi (w[1]);
+  else if (g_str_equal (w[0], "orders") && n == 1)
+    do_orders (self);
   else if (g_str_equal (w[0], "config") && n == 1)
     printf ("%" G_GINT64_FORMAT " ", self->config.network_timeout_usec);
   else
@@ -223,6 +303,8 @@ pcd_engine_new (const PcdConfig *config, const char *uri)
   self->migrations = g_ptr_array_new_with_free_func (migration_free);
   self->records = g_ptr_array_new_with_free_func ((GDestroyNotify)pcd_record_free);
   self->config = pcd_config_copy (config);
+  self->orders = g_string_new (NULL);
+  self->refuse = -1;
   self->since = g_get_real_time ();
   self->reason = g_strdup ("not tried yet");
   self->script = g_data_input_stream_new (input);
@@ -240,6 +322,8 @@ pcd_engine_free (PcdEngine *self)
   g_ptr_array_unref (self->listeners);
   g_ptr_array_unref (self->migrations);
   g_ptr_array_unref (self->records);
+  g_string_free (self->orders, TRUE);
+  g_free (self->answer_reason);
   g_free (self->reason);
   pcd_config_clear (&self->config);
   g_free (self);
@@ -303,4 +387,57 @@ pcd_engine_get_records (PcdEngine *self, guint64 after)
       g_ptr_array_add (found, r);
   }
   return found;
+}
+
+gboolean
+pcd_engine_order (PcdEngine *self,
+                  const PcdOrder *order,
+                  PcdOrderCallback callback,
+                  gpointer data,
+                  GError **error)
+{
+  g_autofree char *params = pcd_params_to_string (order->params, order->action);
+
+  if (!find (self, order->uuid, order->role)) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "no migration of domain %s is known here",
+                 order->uuid);
+    return FALSE;
+  }
+  g_string_append_printf (self->orders, "%s %s%s%s address=%s who=%s with %s; ",
+                          pcd_action_to_string (order->action), pcd_role_to_string (order->role),
+                          order->force ? " force" : "", order->dry_run ? " dry-run" : "",
+                          order->address ?: "-", order->who, params);
+  if (self->outcome >= 0) {
+    callback (self->outcome, self->answer_reason, data);
+    return TRUE;
+  }
+  g_assert (!self->waiting);
+  self->waiting = callback;
+  self->waiting_data = data;
+  return TRUE;
+}
+
+static gboolean
+accept (PcdEngine *self, GError **error)
+{
+  if (self->refuse < 0)
+    return TRUE;
+  g_set_error (error, G_IO_ERROR, self->refuse, "the script says no");
+  self->refuse = -1;
+  return FALSE;
+}
+
+gboolean
+pcd_engine_hold (PcdEngine *self, const char *uuid, gboolean held, const char *who, GError **error)
+{
+  g_string_append_printf (self->orders, "held=%d %s who=%s; ", held, uuid, who);
+  return accept (self, error);
+}
+
+gboolean
+pcd_engine_set_policy (
+    PcdEngine *self, const char *uuid, const char *name, const char *who, GError **error)
+{
+  g_string_append_printf (self->orders, "policy=%s %s who=%s; ", name ?: "-", uuid, who);
+  return accept (self, error);
 }

@@ -46,6 +46,7 @@ BUS_CONFIG = '''<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Config
     <allow receive_type="signal"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
   </policy>
+  <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
   {policy}
 </busconfig>
 '''
@@ -227,7 +228,10 @@ class TestList(Case):
                 'qemu-status': 'postcopy-active', 'pid': 4242, 'measured': True, 'vcpus': 4,
                 'blocked-vcpus': 3, 'blocked-others': 0, 'note': 'three are blocked',
                 'sockets': [{'local': '10.0.0.1:1', 'remote': '[::1]:2', 'armed': True,
-                             'heard-usec': 900, 'unacked': 7, 'retransmits': 0}]}]})
+                             'heard-usec': 900, 'unacked': 7, 'retransmits': 0}],
+                'policy': '', 'policy-source': '', 'held': False, 'incident': 0, 'doing': '',
+                'last-action': '', 'last-outcome': '', 'last-reason': '', 'next-action': '',
+                'next-time': None}]})
 
     def test_not_connected(self):
         daemon = self.daemon()

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One Call per method call, from its arrival to its answer. */
+#include "bus/pcd-operate.h"
+
+#include "bus/pcd-act-options.h"
+#include "bus/pcd-authority.h"
+#include "bus/pcd-bus-error.h"
+#include "core/pcd-node.h"
+
+/* What an operator may ask for by name; notify is the policies' own. */
+static const PcdActionKind offered[] = {
+  PCD_ACTION_RECOVER, PCD_ACTION_FORCE_PAUSE, PCD_ACTION_STOP,
+  PCD_ACTION_FREEZE,  PCD_ACTION_RESUME,      PCD_ACTION_DESTROY,
+};
+
+struct _PcdOperate {
+  PcdEngine *engine;
+  PcdOperateReload reload;
+  gpointer data;
+  GCancellable *cancellable;
+};
+
+typedef struct _Call Call;
+
+/* Does what was asked, and answers it now or later; takes @call. */
+typedef void (*CallFunc) (Call *call, const char *who);
+
+struct _Call {
+  PcdOperate *operate; /* until authority is known */
+  GDBusMethodInvocation *invocation;
+  CallFunc func;
+  char *uuid;
+  PcdRole role;
+  gboolean held;
+  char *policy;
+  PcdActionKind action;
+  PcdActOptions options;
+  guint timeout_id;
+  gboolean answered;
+};
+
+static Call *
+call_new (PcdOperate *self, GDBusMethodInvocation *invocation, CallFunc func)
+{
+  Call *call = g_new0 (Call, 1);
+
+  call->operate = self;
+  call->invocation = g_object_ref (invocation);
+  call->func = func;
+  return call;
+}
+
+static void
+call_free (Call *call)
+{
+  g_clear_handle_id (&call->timeout_id, g_source_remove);
+  pcd_act_options_clear (&call->options);
+  g_object_unref (call->invocation);
+  g_free (call->uuid);
+  g_free (call->policy);
+  g_free (call);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Call, call_free)
+
+/* The invocation's own reference goes with its answer; ours stays. */
+static void
+answer (Call *call, GVariant *value)
+{
+  call->answered = TRUE;
+  g_dbus_method_invocation_return_value (call->invocation, value);
+}
+
+static void
+answer_error (Call *call, const GError *error)
+{
+  call->answered = TRUE;
+  g_dbus_method_invocation_return_gerror (call->invocation, error);
+}
+
+/* The engine speaks GIO; who calls us reads names on the bus. */
+static void
+answer_engine_error (Call *call, const GError *error)
+{
+  PcdBusError code = PCD_BUS_ERROR_FAILED;
+
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+    code = PCD_BUS_ERROR_NOT_FOUND;
+  else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT))
+    code = PCD_BUS_ERROR_BAD_ARGUMENT;
+  else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
+    code = PCD_BUS_ERROR_REFUSED;
+  g_autofree char *message = g_utf8_make_valid (error->message, -1);
+  g_autoptr (GError) told = g_error_new_literal (PCD_BUS_ERROR, code, message);
+  answer_error (call, told);
+}
+
+static void
+on_authority (const char *who, const GError *error, gpointer data)
+{
+  Call *call = data;
+
+  if (who) {
+    call->func (call, who);
+    return;
+  }
+  if (error->domain == PCD_BUS_ERROR) {
+    answer_error (call, error);
+  } else {
+    g_autoptr (GError) ending =
+        g_error_new (PCD_BUS_ERROR, PCD_BUS_ERROR_FAILED, "postcopyd is ending");
+    answer_error (call, ending);
+  }
+  call_free (call);
+}
+
+static void
+authorize (Call *call, const char *action_id)
+{
+  pcd_authority_check (call->invocation, action_id, call->operate->cancellable, on_authority, call);
+}
+
+static void
+on_outcome (PcdOutcome outcome, const char *reason, gpointer data)
+{
+  g_autoptr (Call) call = data;
+  g_autofree char *text = g_utf8_make_valid (reason ?: "", -1);
+
+  if (!call->answered)
+    answer (call, g_variant_new ("(ss)", pcd_outcome_to_string (outcome), text));
+}
+
+/* The action has a deadline of its own: this is only how long its caller wants to wait. */
+static gboolean
+on_act_timeout (gpointer data)
+{
+  Call *call = data;
+  g_autofree char *waited = pcd_duration_to_string (call->options.timeout_usec);
+  g_autoptr (GError) error =
+      g_error_new (PCD_BUS_ERROR, PCD_BUS_ERROR_FAILED, "%s has not ended within %s; it goes on",
+                   pcd_action_to_string (call->action), waited);
+
+  call->timeout_id = 0;
+  answer_error (call, error);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+act (Call *call, const char *who)
+{
+  g_autoptr (GError) error = NULL;
+  const PcdOrder order = {
+    .uuid = call->uuid,
+    .role = call->role,
+    .action = call->action,
+    .params = &call->options.params,
+    .address = call->options.address,
+    .force = call->options.force,
+    .dry_run = call->options.dry_run,
+    .who = who,
+  };
+
+  /* Before the order, which may end and free the call at once. */
+  if (call->options.timeout_usec)
+    call->timeout_id =
+        g_timeout_add ((guint)MAX (call->options.timeout_usec / 1000, 1), on_act_timeout, call);
+  if (pcd_engine_order (call->operate->engine, &order, on_outcome, call, &error))
+    return;
+  answer_engine_error (call, error);
+  call_free (call);
+}
+
+static void
+hold (Call *call, const char *who)
+{
+  g_autoptr (Call) owned = call;
+  g_autoptr (GError) error = NULL;
+
+  if (pcd_engine_hold (call->operate->engine, call->uuid, call->held, who, &error))
+    answer (call, NULL);
+  else
+    answer_engine_error (call, error);
+}
+
+static void
+set_policy (Call *call, const char *who)
+{
+  g_autoptr (Call) owned = call;
+  g_autoptr (GError) error = NULL;
+
+  if (pcd_engine_set_policy (call->operate->engine, call->uuid, *call->policy ? call->policy : NULL,
+                             who, &error))
+    answer (call, NULL);
+  else
+    answer_engine_error (call, error);
+}
+
+static void
+reload (Call *call, const char *who)
+{
+  g_autoptr (Call) owned = call;
+  g_autoptr (GError) error = NULL;
+
+  if (call->operate->reload (call->operate->data, &error)) {
+    answer (call, NULL);
+    return;
+  }
+  g_autofree char *message = g_utf8_make_valid (error->message, -1);
+  g_autoptr (GError) told = g_error_new_literal (PCD_BUS_ERROR, PCD_BUS_ERROR_REFUSED, message);
+  answer_error (call, told);
+}
+
+static gboolean
+find_offered (const char *name, PcdActionKind *ret_action, GError **error)
+{
+  g_autoptr (GString) list = g_string_new (NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (offered); i++) {
+    const char *word = pcd_action_to_string (offered[i]);
+    if (g_str_equal (name, word)) {
+      *ret_action = offered[i];
+      return TRUE;
+    }
+    g_string_append_printf (list, "%s%s", i ? ", " : "", word);
+  }
+  g_autofree char *quoted = pcd_node_quote (name);
+  g_set_error (error, PCD_BUS_ERROR, PCD_BUS_ERROR_BAD_ARGUMENT,
+               "unknown action %s, expected one of: %s", quoted, list->str);
+  return FALSE;
+}
+
+/* What each skeleton stands for. */
+typedef struct {
+  PcdOperate *operate;
+  char *uuid;
+  PcdRole role;
+} Target;
+
+static void
+target_free (gpointer data, GClosure *closure)
+{
+  Target *target = data;
+
+  g_free (target->uuid);
+  g_free (target);
+}
+
+static Call *
+target_call (const Target *target, GDBusMethodInvocation *invocation, CallFunc func)
+{
+  Call *call = call_new (target->operate, invocation, func);
+
+  call->uuid = g_strdup (target->uuid);
+  call->role = target->role;
+  return call;
+}
+
+static gboolean
+on_act (PcdDbusMigration1 *skeleton,
+        GDBusMethodInvocation *invocation,
+        const char *action,
+        GVariant *options,
+        gpointer data)
+{
+  g_autoptr (Call) call = target_call (data, invocation, act);
+  g_autoptr (GError) error = NULL;
+
+  if (!find_offered (action, &call->action, &error) ||
+      !pcd_act_options_parse (call->action, options, &call->options, &error)) {
+    answer_error (call, error);
+    return TRUE;
+  }
+  const char *action_id = pcd_action_get_spec (call->action)->destructive ? PCD_AUTHORITY_DESTROY
+                                                                          : PCD_AUTHORITY_MANAGE;
+  authorize (g_steal_pointer (&call), action_id);
+  return TRUE;
+}
+
+static gboolean
+on_hold (PcdDbusMigration1 *skeleton, GDBusMethodInvocation *invocation, gpointer data)
+{
+  Call *call = target_call (data, invocation, hold);
+
+  call->held = TRUE;
+  authorize (call, PCD_AUTHORITY_MANAGE);
+  return TRUE;
+}
+
+static gboolean
+on_release (PcdDbusMigration1 *skeleton, GDBusMethodInvocation *invocation, gpointer data)
+{
+  authorize (target_call (data, invocation, hold), PCD_AUTHORITY_MANAGE);
+  return TRUE;
+}
+
+static gboolean
+on_set_policy (PcdDbusMigration1 *skeleton,
+               GDBusMethodInvocation *invocation,
+               const char *name,
+               gpointer data)
+{
+  Call *call = target_call (data, invocation, set_policy);
+
+  call->policy = g_strdup (name);
+  authorize (call, PCD_AUTHORITY_MANAGE);
+  return TRUE;
+}
+
+static gboolean
+on_reload (PcdDbusManager1 *manager, GDBusMethodInvocation *invocation, gpointer data)
+{
+  authorize (call_new (data, invocation, reload), PCD_AUTHORITY_MANAGE);
+  return TRUE;
+}
+
+PcdOperate *
+pcd_operate_new (PcdEngine *engine,
+                 PcdDbusManager1 *manager,
+                 PcdOperateReload reload_func,
+                 gpointer data)
+{
+  PcdOperate *self = g_new0 (PcdOperate, 1);
+
+  self->engine = engine;
+  self->reload = reload_func;
+  self->data = data;
+  self->cancellable = g_cancellable_new ();
+  g_signal_connect (manager, "handle-reload", G_CALLBACK (on_reload), self);
+  return self;
+}
+
+void
+pcd_operate_free (PcdOperate *self)
+{
+  if (!self)
+    return;
+  g_cancellable_cancel (self->cancellable);
+  g_object_unref (self->cancellable);
+  g_free (self);
+}
+
+static void
+connect_method (PcdDbusMigration1 *skeleton,
+                const char *signal,
+                GCallback func,
+                PcdOperate *self,
+                const char *uuid,
+                PcdRole role)
+{
+  Target *target = g_new0 (Target, 1);
+
+  target->operate = self;
+  target->uuid = g_strdup (uuid);
+  target->role = role;
+  g_signal_connect_data (skeleton, signal, func, target, target_free, 0);
+}
+
+void
+pcd_operate_migration (PcdOperate *self,
+                       PcdDbusMigration1 *skeleton,
+                       const char *uuid,
+                       PcdRole role)
+{
+  connect_method (skeleton, "handle-act", G_CALLBACK (on_act), self, uuid, role);
+  connect_method (skeleton, "handle-hold", G_CALLBACK (on_hold), self, uuid, role);
+  connect_method (skeleton, "handle-release", G_CALLBACK (on_release), self, uuid, role);
+  connect_method (skeleton, "handle-set-policy", G_CALLBACK (on_set_policy), self, uuid, role);
+}

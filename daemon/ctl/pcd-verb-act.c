@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyctl recover, force-pause, stop, freeze, resume, destroy: has postcopyd do it.
+ * What is possible and safe is the daemon's to say; this only asks, waits and tells. */
+#include "core/pcd-action.h"
+#include "core/pcd-duration.h"
+#include "ctl/pcd-show.h"
+#include "ctl/pcd-verbs.h"
+
+#include <gio/gio.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Every action has a shorter deadline of its own; polkit may ask a person before. */
+#define ANSWER_USEC (5 * G_TIME_SPAN_MINUTE)
+#define GRACE_USEC  (5 * G_TIME_SPAN_SECOND)
+#define TICK_MSEC   500
+
+typedef struct {
+  const PcdVerb *verb;
+  PcdActionKind action;
+  gboolean wait;
+  gboolean force;
+  gboolean dry_run;
+  gboolean without_proof;
+  char *timeout;
+  char *network;
+  char *uri;
+  char *order;
+  gint64 timeout_usec; /* 0 for none */
+} Options;
+
+static void
+options_clear (Options *options)
+{
+  g_free (options->timeout);
+  g_free (options->network);
+  g_free (options->uri);
+  g_free (options->order);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
+
+typedef struct {
+  const Options *options;
+  PcdClient *client;
+  char *path;
+  char *name; /* printable */
+  gint64 began;
+  gboolean line; /* a progress line is on the terminal */
+  int exit_code;
+} Wait;
+
+static int
+parse (Options *options, int *argc, char ***argv)
+{
+  const GOptionEntry common[] = {
+    { "wait", 0, 0, G_OPTION_ARG_NONE, &options->wait,
+      "Wait for what it is to bring: recover, the end of the migration; force-pause, phase paused",
+      NULL },
+    { "timeout", 0, 0, G_OPTION_ARG_STRING, &options->timeout, "Wait no longer, such as 30s", "T" },
+    { "force", 0, 0, G_OPTION_ARG_NONE, &options->force,
+      "Also if it is unwise; never if it is unsafe", NULL },
+    { "dry-run", 0, 0, G_OPTION_ARG_NONE, &options->dry_run, "Only say what would be done", NULL },
+    { NULL },
+  };
+  const GOptionEntry recover[] = {
+    { "network", 0, 0, G_OPTION_ARG_STRING, &options->network,
+      "Only by addresses of the peer in this network", "CIDR" },
+    { "uri", 0, 0, G_OPTION_ARG_STRING, &options->uri, "The peer's libvirt", "URI" },
+  };
+  const GOptionEntry destroy[] = {
+    { "order", 0, 0, G_OPTION_ARG_STRING, &options->order,
+      "destination-first or source-first; must be given", "ORDER" },
+    { "without-proof", 0, 0, G_OPTION_ARG_NONE, &options->without_proof,
+      "Also if the other side may still complete", NULL },
+  };
+  g_autoptr (GArray) entries = g_array_new (TRUE, TRUE, sizeof (GOptionEntry));
+
+  if (options->action == PCD_ACTION_RECOVER)
+    g_array_append_vals (entries, recover, G_N_ELEMENTS (recover));
+  if (options->action == PCD_ACTION_DESTROY)
+    g_array_append_vals (entries, destroy, G_N_ELEMENTS (destroy));
+  g_array_append_vals (entries, common, G_N_ELEMENTS (common));
+  return pcd_verb_parse (options->verb, (const GOptionEntry *)entries->data, argc, argv);
+}
+
+static gboolean
+check (Options *options, int argc)
+{
+  const char *program = g_get_prgname ();
+
+  if (argc != 2)
+    g_printerr ("%s: expected one DOMAIN; see '%s --help'\n", program, program);
+  else if (options->network && options->uri)
+    g_printerr ("%s: --network and --uri, expected one of them\n", program);
+  else if (options->action == PCD_ACTION_DESTROY && !options->order)
+    g_printerr ("%s: --order is missing, expected destination-first or source-first\n", program);
+  else if (options->timeout &&
+           (!pcd_duration_parse (options->timeout, &options->timeout_usec, NULL) ||
+            options->timeout_usec < G_TIME_SPAN_MILLISECOND ||
+            options->timeout_usec > G_TIME_SPAN_DAY))
+    g_printerr ("%s: --timeout: got \"%s\", expected a duration such as 30s (1ms to 24h)\n",
+                program, options->timeout);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+static GVariant *
+to_variant (const Options *options)
+{
+  GVariantDict dict;
+
+  g_variant_dict_init (&dict, NULL);
+  if (options->force)
+    g_variant_dict_insert (&dict, "force", "b", TRUE);
+  if (options->dry_run)
+    g_variant_dict_insert (&dict, "dry-run", "b", TRUE);
+  if (options->timeout_usec)
+    g_variant_dict_insert (&dict, "timeout", "t", (guint64)options->timeout_usec);
+  if (options->network || options->uri)
+    g_variant_dict_insert (&dict, "address", "s", options->network ?: options->uri);
+  if (options->order)
+    g_variant_dict_insert (&dict, "order", "s", options->order);
+  if (options->without_proof)
+    g_variant_dict_insert (&dict, "without-proof", "b", TRUE);
+  return g_variant_new ("(s@a{sv})", pcd_action_to_string (options->action),
+                        g_variant_dict_end (&dict));
+}
+
+static void
+clear_line (Wait *self)
+{
+  if (self->line)
+    fprintf (stderr, "\r\033[K");
+  self->line = FALSE;
+}
+
+/* Bytes and pages left are not on the daemon's interface: what it has is shown. */
+static void
+show_progress (Wait *self, const PcdClientMigration *migration)
+{
+  if (!isatty (STDERR_FILENO))
+    return;
+  gboolean flows = !g_str_equal (migration->flow, "none");
+  fprintf (stderr, "\r%s: %s%s%s%s%s, %.0f s\033[K", self->name, migration->phase,
+           flows ? ", " : "", flows ? migration->flow : "", *migration->doing ? ", doing " : "",
+           migration->doing, (double)(g_get_monotonic_time () - self->began) / G_USEC_PER_SEC);
+  fflush (stderr);
+  self->line = TRUE;
+}
+
+static const PcdClientMigration *
+find_path (const PcdClientState *state, const char *path)
+{
+  for (guint i = 0; i < state->migrations->len; i++) {
+    const PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
+    if (g_str_equal (migration->path, path))
+      return migration;
+  }
+  return NULL;
+}
+
+/* -1 to go on waiting. */
+static int
+judge (Wait *self, const PcdClientMigration *migration)
+{
+  gboolean completed = g_str_equal (migration->phase, "completed");
+
+  if (self->options->action == PCD_ACTION_FORCE_PAUSE && g_str_equal (migration->phase, "paused"))
+    return PCD_EXIT_DONE;
+  if (!pcd_show_has_ended (migration))
+    return -1;
+  if (completed)
+    return PCD_EXIT_DONE;
+  clear_line (self);
+  g_printerr ("%s: failed: the migration of '%s' is %s\n", g_get_prgname (), self->name,
+              migration->phase);
+  return PCD_EXIT_FAILED;
+}
+
+/* %FALSE to end, with the exit code set. */
+static gboolean
+look (gpointer data)
+{
+  Wait *self = data;
+  g_autoptr (PcdClientState) state = pcd_client_get_state (self->client);
+
+  self->exit_code = PCD_EXIT_NO_DAEMON;
+  if (!state)
+    return FALSE;
+  const PcdClientMigration *migration = find_path (state, self->path);
+  if (!migration) {
+    clear_line (self);
+    g_printerr ("%s: the migration of '%s' is not known here any more\n", g_get_prgname (),
+                self->name);
+    self->exit_code = PCD_EXIT_NOT_FOUND;
+    return FALSE;
+  }
+  show_progress (self, migration);
+  self->exit_code = judge (self, migration);
+  return self->exit_code < 0;
+}
+
+static gboolean
+on_tick (gpointer data)
+{
+  Wait *self = data;
+  const Options *options = self->options;
+
+  if (options->timeout_usec && g_get_monotonic_time () - self->began > options->timeout_usec) {
+    clear_line (self);
+    g_printerr ("%s: failed: not over within %s; postcopyd goes on\n", g_get_prgname (),
+                options->timeout);
+    self->exit_code = PCD_EXIT_FAILED;
+    pcd_client_end (self->client, PCD_EXIT_DONE);
+  } else if (self->line && !look (self)) {
+    /* The clock of the progress line. Without one, signals are enough. */
+    pcd_client_end (self->client, PCD_EXIT_DONE);
+  }
+  return G_SOURCE_CONTINUE;
+}
+
+static int
+wait_for_end (Wait *self)
+{
+  static const PcdClientFollower follower = { .changed = look };
+
+  pcd_client_listen (self->client, &follower, self);
+  if (look (self)) {
+    guint tick_id = g_timeout_add (TICK_MSEC, on_tick, self);
+    int followed = pcd_client_follow (self->client);
+    g_source_remove (tick_id);
+    if (followed != PCD_EXIT_DONE)
+      self->exit_code = followed;
+  }
+  clear_line (self);
+  return self->exit_code;
+}
+
+/* What went on after all, whatever the action reported: libvirt 9.0 to 10.x may report a false
+ * error while the recovery proceeds. */
+static gboolean
+goes_on (const Wait *self)
+{
+  g_autoptr (PcdClientState) state = pcd_client_get_state (self->client);
+  const PcdClientMigration *migration = state ? find_path (state, self->path) : NULL;
+
+  return migration && !g_str_equal (migration->phase, "paused") &&
+         (!pcd_show_has_ended (migration) || g_str_equal (migration->phase, "completed"));
+}
+
+static int
+tell_outcome (const Wait *self, const char *outcome, const char *reason)
+{
+  const Options *options = self->options;
+  const char *action = pcd_action_to_string (options->action);
+  g_autofree char *text = pcd_text_printable (reason);
+
+  if (g_str_equal (outcome, "done")) {
+    if (options->dry_run)
+      g_print ("%s: would %s%s%s\n", self->name, action, *text ? ": " : "", text);
+    else
+      g_print ("%s: %s: done%s%s\n", self->name, action, *text ? ": " : "", text);
+    return PCD_EXIT_DONE;
+  }
+  gboolean hint = options->action == PCD_ACTION_STOP && g_str_equal (outcome, "refused");
+  g_printerr ("%s: %s: %s", g_get_prgname (), outcome, *text ? text : "no reason given");
+  if (hint)
+    g_printerr ("; try 'postcopyctl freeze %s'", self->name);
+  g_printerr ("\n");
+  return PCD_EXIT_FAILED;
+}
+
+static int
+act (Wait *self)
+{
+  const Options *options = self->options;
+  const gint64 limit = options->timeout_usec ? options->timeout_usec + GRACE_USEC : ANSWER_USEC;
+  g_autoptr (GVariant) reply = NULL;
+  const char *outcome = NULL, *reason = NULL;
+
+  self->began = g_get_monotonic_time ();
+  int exit_code = pcd_client_call (self->client, self->path, "org.postcopyd.Migration1", "Act",
+                                   to_variant (options), "(ss)",
+                                   (int)(limit / G_TIME_SPAN_MILLISECOND), &reply);
+  if (exit_code != PCD_EXIT_DONE)
+    return exit_code;
+  g_variant_get (reply, "(&s&s)", &outcome, &reason);
+  gboolean waits =
+      options->wait && !options->dry_run &&
+      (options->action == PCD_ACTION_RECOVER || options->action == PCD_ACTION_FORCE_PAUSE);
+  if (waits && g_str_equal (outcome, "failed") && goes_on (self))
+    return wait_for_end (self);
+  exit_code = tell_outcome (self, outcome, reason);
+  return waits && exit_code == PCD_EXIT_DONE ? wait_for_end (self) : exit_code;
+}
+
+static int
+ask (const PcdCtl *ctl, const Options *options, const char *domain)
+{
+  int exit_code = PCD_EXIT_DONE;
+  g_autoptr (PcdClient) client = pcd_client_open (ctl, &exit_code);
+  g_autoptr (PcdClientState) state = client ? pcd_client_get_state (client) : NULL;
+
+  if (!state)
+    return client ? PCD_EXIT_NO_DAEMON : exit_code;
+  const PcdClientMigration *migration =
+      pcd_show_find (state, domain, pcd_action_get_spec (options->action)->roles);
+  if (!migration) {
+    g_printerr ("%s: no migration of a domain '%s' is known here\n", g_get_prgname (), domain);
+    return PCD_EXIT_NOT_FOUND;
+  }
+  g_autofree char *name = pcd_text_printable (migration->name);
+  g_autofree char *path = g_strdup (migration->path);
+  Wait wait = { .options = options, .client = client, .path = path, .name = name };
+  return act (&wait);
+}
+
+static int
+run (const PcdCtl *ctl, const PcdVerb *verb, PcdActionKind action, int argc, char **argv)
+{
+  g_auto (Options) options = { .verb = verb, .action = action };
+  int parsed = parse (&options, &argc, &argv);
+
+  if (parsed >= 0)
+    return parsed;
+  return check (&options, argc) ? ask (ctl, &options, argv[1]) : PCD_EXIT_USAGE;
+}
+
+#define COMMON " [--wait] [--timeout T] [--force] [--dry-run]"
+
+#define ACT_VERB(id, kind, name_, synopsis_, summary_)                                             \
+  static int run_##id (const PcdCtl *ctl, int argc, char **argv)                                   \
+  {                                                                                                \
+    return run (ctl, &pcd_verb_##id, kind, argc, argv);                                            \
+  }                                                                                                \
+  const PcdVerb pcd_verb_##id = {                                                                  \
+    .name = name_, .synopsis = "DOMAIN" synopsis_ COMMON, .summary = summary_, .run = run_##id     \
+  };
+
+ACT_VERB (recover,
+          PCD_ACTION_RECOVER,
+          "recover",
+          " [--network CIDR | --uri URI]",
+          "Reconnect a paused migration, and let it go on")
+ACT_VERB (force_pause,
+          PCD_ACTION_FORCE_PAUSE,
+          "force-pause",
+          "",
+          "Make QEMU give a dead connection up, so that it can be recovered")
+ACT_VERB (stop, PCD_ACTION_STOP, "stop", "", "Stop the guest, if that cannot hang QEMU")
+ACT_VERB (
+    freeze, PCD_ACTION_FREEZE, "freeze", "", "Freeze the guest's vCPUs, where stop would hang")
+ACT_VERB (resume, PCD_ACTION_RESUME, "resume", "", "Undo postcopyd's stop or freeze")
+ACT_VERB (destroy,
+          PCD_ACTION_DESTROY,
+          "destroy",
+          " --order ORDER [--without-proof]",
+          "Destroy this side of a migration that cannot be completed")

@@ -1,0 +1,508 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What operators ask of postcopyd by D-Bus and postcopyctl, and who may: with the real polkitd.
+
+The engine is scripted, see test_bus; polkitd is Debian's, on the test's bus, with rules of the
+test's own in a mount namespace. Other users are real users of this host that call by themselves.
+"""
+import json
+import os
+import pty
+import pwd
+import select
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+from test_bus import CTL, DEADLINE, PATH1, U1, Case, ctl, end_process, wait_for
+
+POLKITD = '/usr/lib/polkit-1/polkitd'
+ACTIONS = os.environ['PCD_POLKIT_ACTIONS']
+SET = ['policy', '--policy-dir', os.environ['PCD_POLICIES'], 'set']
+RULE = '''polkit.addRule(function(action, subject) {
+  if (action.id == "org.postcopyd.manage" && subject.user == "daemon")
+    return polkit.Result.YES;
+  if (action.id == "org.postcopyd.destroy" && subject.user == "mail")
+    return polkit.Result.YES;
+  if (action.id == "org.postcopyd.manage" && subject.user == "games")
+    return polkit.Result.AUTH_ADMIN;
+});
+'''
+DEFAULTS = 'first 200ms, factor 2, ceiling 10s, attempts 0'
+G = f'migration {U1} source g paused none network no 0'
+H = f'migration {U1} destination g paused none network no 0'
+EINVALID, EPERMISSION, ENOTFOUND = 13, 14, 1  # GIOErrorEnum
+
+
+def call(*args, user=None, bus=None):
+    """A program that the caller opens and another user runs: its folder may be closed to them."""
+    entry = pwd.getpwnam(user)
+    with open(CTL, 'rb') as program:
+        fd = program.fileno()
+        return subprocess.run([f'/proc/self/fd/{fd}', '--bus', bus.address, *args],
+                              user=entry.pw_uid, group=entry.pw_gid, extra_groups=[], cwd='/',
+                              pass_fds=[fd], capture_output=True, text=True, timeout=DEADLINE * 2)
+
+
+class Orders(Case):
+    def start(self, *lines):
+        daemon = self.daemon()
+        daemon.tell('connected', *lines)
+        return daemon
+
+    def act(self, *args, path=PATH1, method='org.postcopyd.Migration1.Act'):
+        return self.gdbus('call', '--dest', 'org.postcopyd', '--object-path', path, '--method',
+                          method, *args)
+
+    def asked(self, daemon):
+        return daemon.tell('orders').removesuffix('ok').strip()
+
+
+class TestAct(Orders):
+    def test_order_arrives_whole(self):
+        daemon = self.start(G)
+        daemon.tell('answer done over\\040tcp://10.0.0.2')
+        result = ctl(self.bus, 'recover', 'g')
+        self.assertEqual((result.returncode, result.stdout, result.stderr),
+                         (0, 'g: recover: done: over tcp://10.0.0.2\n', ''))
+        self.assertEqual(self.asked(daemon),
+                         f'recover source address=- who=uid 0 with {DEFAULTS};')
+        ctl(self.bus, 'recover', U1.upper(), '--force', '--network', '10.0.2.0/24')
+        self.assertEqual(self.asked(daemon), 'recover source force address=10.0.2.0/24 '
+                                             f'who=uid 0 with {DEFAULTS};')
+        ctl(self.bus, 'recover', 'g', '--uri', 'qemu+tcp://b/system')
+        self.assertIn('address=qemu+tcp://b/system ', self.asked(daemon))
+
+    def test_parameters(self):
+        daemon = self.start(G)
+        result = self.act('recover', "{'first': <'1s'>, 'factor': <3>, 'attempts': <uint32 5>, "
+                                     "'address': <'fd00::2'>}")
+        self.assertEqual(result.stdout, "('done', '')\n", result.stderr)
+        self.assertIn('address=fd00::2 who=uid 0 with first 1s, factor 3, ceiling 10s, attempts 5',
+                      self.asked(daemon))
+        result = self.act('destroy', "{'order': <'source-first'>, 'without-proof': <true>}")
+        self.assertEqual(result.stdout, "('done', '')\n", result.stderr)
+        self.assertIn('order source-first, without-proof true', self.asked(daemon))
+
+    def test_bad_arguments(self):
+        """Messages are those of policies; the engine hears nothing."""
+        daemon = self.start(G)
+        for args, says in (
+                (('notify', '{}'), 'unknown action "notify", expected one of: recover, force-pause, '
+                                   'stop, freeze, resume, destroy'),
+                (('snapshot', '{}'), 'unknown action "snapshot"'),
+                (('recover', "{'frob': <1>}"), 'unknown option "frob" of recover, expected one of: '
+                 'force, dry-run, timeout, address, first, factor, ceiling, attempts'),
+                (('stop', "{'address': <'10.0.0.1'>}"), 'unknown option "address" of stop'),
+                (('recover', "{'address': <'b.example'>}"), 'address: got "b.example", expected an '
+                 'IP address, a network such as 10.0.2.0/24, or a libvirt URI of QEMU'),
+                (('recover', "{'address': <'http://b/'>}"), 'address: got "http://b/", expected'),
+                (('recover', "{'first': <'soon'>}"),
+                 'first: got "soon", expected a duration such as 200ms (50ms to 10min)'),
+                (('recover', "{'first': <'1us'>}"), 'first: got "1us", expected a duration'),
+                (('recover', "{'first': <1.0>}"), 'first: got 1.0, expected a duration'),
+                (('recover', "{'ceiling': <'2s'>, 'first': <'3s'>}"), 'ceiling: got "2s", expected'),
+                (('recover', "{'factor': <11>}"), 'factor: got 11, expected a number from 1 to 10'),
+                (('recover', "{'attempts': <1.5>}"), 'attempts: got 1.5, expected a whole number'),
+                (('recover', "{'force': <'yes'>}"), 'force: got "yes", expected true or false'),
+                (('recover', "{'timeout': <uint64 0>}"), 'timeout: got 0, expected microseconds'),
+                (('recover', "{'timeout': <'5s'>}"), 'timeout: got "5s", expected microseconds'),
+                (('destroy', '{}'), 'destroy must be told its "order", expected destination-first '
+                                    'or source-first'),
+                (('destroy', "{'order': <'x'>}"), 'order: got "x", expected destination-first')):
+            result = self.act(*args)
+            self.assertEqual(result.returncode, 1, args)
+            self.assertIn(f'GDBus.Error:org.postcopyd.Error.BadArgument: {says}', result.stderr)
+        self.assertEqual(self.asked(daemon), '')
+
+    def test_answer_comes_when_the_action_ended(self):
+        daemon = self.start(H)
+        daemon.tell('answer later -')
+        process, lines = self.follow('stop', 'g')
+        wait_for(lambda: 'stop destination' in self.asked(daemon), 'the order')
+        self.assertFalse(lines.arrive(0.3))
+        self.assertEqual(ctl(self.bus, 'list').returncode, 0)  # nobody else is held up
+        daemon.tell('finish done -')
+        self.assertEqual(process.wait(DEADLINE), 0)
+        self.assertEqual(lines.next(), 'g: stop: done')
+
+    def test_caller_goes_away(self):
+        daemon = self.start(H)
+        daemon.tell('answer later -')
+        process, _ = self.follow('stop', 'g')
+        wait_for(lambda: 'stop destination' in self.asked(daemon), 'the order')
+        end_process(process, signal.SIGKILL)
+        daemon.tell('finish done -', 'answer done -')
+        self.assertEqual(ctl(self.bus, 'freeze', 'g').returncode, 0)
+
+    def test_timeout_leaves_the_action_alone(self):
+        daemon = self.start(H)
+        daemon.tell('answer later -')
+        begun = time.monotonic()
+        result = ctl(self.bus, 'stop', 'g', '--timeout', '300ms')
+        self.assertLess(time.monotonic() - begun, 3)
+        self.assertEqual((result.returncode, result.stdout), (1, ''))
+        self.assertEqual(result.stderr,
+                         'postcopyctl stop: stop has not ended within 300ms; it goes on\n')
+        daemon.tell('finish done -', 'answer done -')
+        self.assertEqual(ctl(self.bus, 'stop', 'g').returncode, 0)
+
+    def test_migration_is_gone(self):
+        daemon = self.start(G)
+        result = self.act('recover', '{}', path=PATH1.replace('source', 'destination'))
+        self.assertEqual(result.returncode, 1)
+        daemon.tell(f'remove {U1} source')
+        result = ctl(self.bus, 'recover', 'g')
+        self.assertEqual(result.returncode, 4)
+        self.assertIn("no migration of a domain 'g' is known here", result.stderr)
+
+    def test_daemon_ends_meanwhile(self):
+        daemon = self.start(H)
+        daemon.tell('answer later -')
+        process, _ = self.follow('stop', 'g')
+        wait_for(lambda: 'stop destination' in self.asked(daemon), 'the order')
+        self.assertEqual(daemon.stop(), 0)
+        self.assertEqual(process.wait(DEADLINE), 3)
+
+
+class TestVerbs(Orders):
+    def test_refused(self):
+        daemon = self.start(H)
+        daemon.tell('answer refused vCPU\\0400\\040(thread\\0401234)\\040waits')
+        result = ctl(self.bus, 'stop', 'g')
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (
+            1, '', 'postcopyctl stop: refused: vCPU 0 (thread 1234) waits; '
+                   "try 'postcopyctl freeze g'\n"))
+        result = ctl(self.bus, 'freeze', 'g')
+        self.assertEqual((result.returncode, result.stderr), (
+            1, 'postcopyctl freeze: refused: vCPU 0 (thread 1234) waits\n'))
+        daemon.tell('answer failed no\\nroute\\033[2J')
+        result = ctl(self.bus, 'resume', 'g')
+        self.assertEqual((result.returncode, result.stderr), (
+            1, 'postcopyctl resume: failed: no?route?[2J\n'))
+
+    def test_dry_run(self):
+        daemon = self.start(H)
+        daemon.tell('answer done send\\040QMP\\040stop')
+        result = ctl(self.bus, 'stop', 'g', '--dry-run')
+        self.assertEqual((result.returncode, result.stdout), (0, 'g: would stop: send QMP stop\n'))
+        self.assertEqual(self.asked(daemon),
+                         'stop destination dry-run address=- who=uid 0 with first 1s, factor 2, '
+                         'ceiling 30s, attempts 0;')
+
+    def test_the_role_that_makes_sense(self):
+        daemon = self.start(f'migration {U1} source g completed none none no 0', H)
+        ctl(self.bus, 'freeze', 'g')
+        self.assertIn('freeze destination', self.asked(daemon))
+        ctl(self.bus, 'recover', 'g')
+        self.assertIn('recover source', self.asked(daemon))
+        ctl(self.bus, 'force-pause', 'g')
+        self.assertIn('force-pause destination', self.asked(daemon))
+        daemon.tell(G, f'migration {U1} destination g completed none none no 0')
+        ctl(self.bus, 'force-pause', 'g')
+        self.assertIn('force-pause source', self.asked(daemon))
+
+    def test_usage(self):
+        daemon = self.start(G)
+        for args, says in (
+                (['stop'], 'expected one DOMAIN'), (['stop', 'a', 'b'], 'expected one DOMAIN'),
+                (['stop', 'g', '--network', '10.0.0.0/8'], 'Unknown option --network'),
+                (['snapshot', 'g'], "unknown command 'snapshot'"),
+                (['recover', 'g', '--network', '1.0.0.0/8', '--uri', 'qemu+tcp://b/system'],
+                 'expected one of them'),
+                (['recover', 'g', '--network', 'b'], 'address: got "b", expected an IP address'),
+                (['recover', 'g', '--timeout', 'soon'], '--timeout: got "soon", expected a duration'),
+                (['destroy', 'g'], '--order is missing, expected destination-first or source-first'),
+                (['destroy', 'g', '--order', 'x'], 'order: got "x", expected destination-first'),
+                (['hold'], 'expected one DOMAIN'), (['policy', 'set', 'g'], 'expected'),
+                ([*SET, 'g', 'no-such'], "no policy 'no-such', expected one of those")):
+            result = ctl(self.bus, *args)
+            self.assertEqual((result.returncode, result.stdout), (2, ''), (args, result.stderr))
+            self.assertIn(says, result.stderr)
+        self.assertEqual(self.asked(daemon), '')
+        for verb in ('recover', 'force-pause', 'stop', 'freeze', 'resume', 'destroy', 'hold',
+                     'release'):
+            self.assertEqual(ctl(self.bus, verb, '--help').returncode, 0)
+
+    def test_no_daemon(self):
+        for args in (['stop', 'g'], ['destroy', 'g', '--order', 'source-first'], ['hold', 'g']):
+            result = ctl(self.bus, *args)
+            self.assertEqual((result.returncode, result.stdout), (3, ''))
+            self.assertIn('it is not running there', result.stderr)
+
+    def test_hold(self):
+        daemon = self.start(G)
+        self.assertEqual(ctl(self.bus, 'hold', 'g').returncode, 0)
+        self.assertEqual(ctl(self.bus, 'release', U1).returncode, 0)
+        self.assertEqual(self.asked(daemon), f'held=1 {U1} who=uid 0; held=0 {U1} who=uid 0;')
+        self.assertEqual(ctl(self.bus, 'hold', 'x').returncode, 4)
+        for code, status, says in ((ENOTFOUND, 4, ''), (EPERMISSION, 1, 'refused: ')):
+            daemon.tell(f'refuse {code}')
+            result = ctl(self.bus, 'hold', 'g')
+            self.assertEqual((result.returncode, result.stderr),
+                             (status, f'postcopyctl hold: {says}the script says no\n'))
+
+    def test_set_policy_of_a_migration(self):
+        daemon = self.start(G)
+        result = ctl(self.bus, *SET, 'g', 'protect')
+        self.assertEqual((result.returncode, result.stdout, result.stderr),
+                         (0, 'g: policy protect, for the migration under way\n', ''))
+        self.assertEqual(self.asked(daemon), f'policy=protect {U1} who=uid 0;')
+        daemon.tell(f'refuse {EPERMISSION}')
+        result = ctl(self.bus, *SET, 'g', 'fence')
+        self.assertEqual((result.returncode, result.stderr),
+                         (1, 'postcopyctl policy: refused: the script says no\n'))
+        daemon.tell(f'refuse {EINVALID}')
+        self.assertEqual(ctl(self.bus, *SET, 'g', 'fence').returncode, 2)
+        self.act('', method='org.postcopyd.Migration1.SetPolicy')
+        self.assertIn('policy=- ', self.asked(daemon))
+
+    def test_set_policy_at_rest(self):
+        """libvirt's test driver keeps metadata, but only as long as one connection."""
+        xml = os.path.join(self.bus.dir, 'node.xml')
+        with open(xml, 'w') as node:
+            node.write('<node><domain type="test"><name>g</name><memory>8192</memory>'
+                       f'<uuid>{U1}</uuid><os><type>hvm</type></os></domain></node>')
+        args = ['--connect', f'test://{xml}', *SET]
+        for domain in ('g', U1):
+            result = ctl(self.bus, *args, domain, 'protect')
+            self.assertEqual((result.returncode, result.stdout, result.stderr),
+                             (0, f'{domain}: policy protect, in its metadata\n', ''))
+        result = ctl(self.bus, *args, 'x', 'protect')
+        self.assertEqual((result.returncode, result.stderr),
+                         (4, "postcopyctl policy: libvirt knows no domain 'x'\n"))
+        # An ended migration is at rest, too.
+        daemon = self.start(f'migration {U1} source g completed none none no 0')
+        self.assertIn('in its metadata', ctl(self.bus, *args, 'g', 'protect').stdout)
+        self.assertEqual(self.asked(daemon), '')
+
+    def test_reload(self):
+        path = os.path.join(self.bus.dir, 'postcopyd.conf')
+        with open(path, 'w') as config:
+            config.write('[arm]\nnetwork-timeout=3s\n')
+        daemon = self.daemon('--config', path)
+        with open(path, 'w') as config:
+            config.write('[arm]\nnetwork-timeout=4s\n')
+        reload = ['call', '--dest', 'org.postcopyd', '--object-path', '/org/postcopyd', '--method',
+                  'org.postcopyd.Manager1.Reload']
+        self.assertEqual(self.gdbus(*reload).stdout, '()\n')
+        self.assertEqual(daemon.tell('config'), '4000000 ok')
+        with open(path, 'w') as config:
+            config.write('[arm]\nfrob=4s\n')
+        result = self.gdbus(*reload)
+        self.assertIn(f'org.postcopyd.Error.Refused: {path}:2: [arm]: unknown key "frob"',
+                      result.stderr)
+        self.assertEqual(daemon.tell('config'), '4000000 ok')
+
+
+class TestWait(Orders):
+    def test_recover(self):
+        daemon = self.start(G)
+        process, lines = self.follow('recover', 'g', '--wait')
+        self.assertEqual(lines.next(), 'g: recover: done')
+        for phase, flow in (('recovering', 'none'), ('postcopy', 'flowing'), ('paused', 'none'),
+                            ('postcopy', 'slow')):
+            daemon.tell(f'migration {U1} source g {phase} {flow} none no 0')
+            time.sleep(0.15)
+            self.assertIsNone(process.poll())
+        daemon.tell(f'migration {U1} source g completed none none no 0')
+        self.assertEqual(process.wait(DEADLINE), 0)
+        self.assertEqual(process.stderr.read(), b'')
+
+    def test_ends_otherwise(self):
+        for word, status, says in (
+                (f'migration {U1} source g failed none none no 0', 1,
+                 "failed: the migration of 'g' is failed"),
+                (f'migration {U1} source g gone none none no 0', 1,
+                 "failed: the migration of 'g' is gone"),
+                (f'remove {U1} source', 4, "the migration of 'g' is not known here any more")):
+            daemon = self.start(G)
+            process, lines = self.follow('recover', 'g', '--wait')
+            lines.next()
+            daemon.tell(word)
+            self.assertEqual(process.wait(DEADLINE), status)
+            self.assertEqual(process.stderr.read().decode(), f'postcopyctl recover: {says}\n')
+            self.assertEqual(daemon.stop(), 0)
+            self.doCleanups()
+            self.setUp()
+
+    def test_timeout(self):
+        self.start(G)
+        begun = time.monotonic()
+        result = ctl(self.bus, 'recover', 'g', '--wait', '--timeout', '1s')
+        self.assertTrue(1 <= time.monotonic() - begun < 4)
+        self.assertEqual((result.returncode, result.stdout, result.stderr),
+                         (1, 'g: recover: done\n',
+                          'postcopyctl recover: failed: not over within 1s; postcopyd goes on\n'))
+
+    def test_false_error(self):
+        """libvirt 9.0 to 10.x may report an error while the recovery proceeds."""
+        daemon = self.start(f'migration {U1} source g recovering none none no 0')
+        daemon.tell('answer failed libvirt\\040says\\040so')
+        process, _ = self.follow('recover', 'g', '--wait')
+        wait_for(lambda: 'recover' in self.asked(daemon), 'the order')
+        time.sleep(0.3)
+        self.assertIsNone(process.poll())
+        daemon.tell(f'migration {U1} source g completed none none no 0')
+        self.assertEqual(process.wait(DEADLINE), 0)
+        daemon.tell(G)
+        self.assertEqual(ctl(self.bus, 'recover', 'g', '--wait').returncode, 1)
+
+    def test_force_pause(self):
+        daemon = self.start(f'migration {U1} source g postcopy stalled none no 0')
+        process, lines = self.follow('force-pause', 'g', '--wait')
+        lines.next()
+        self.assertFalse(lines.arrive(0.2))
+        self.assertIsNone(process.poll())
+        daemon.tell(G)
+        self.assertEqual(process.wait(DEADLINE), 0)
+
+    def test_progress_on_a_terminal(self):
+        daemon = self.start(G)
+        terminal, end = pty.openpty()
+        self.addCleanup(os.close, terminal)
+        process = subprocess.Popen([CTL, '--bus', self.bus.address, 'recover', 'g', '--wait'],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=end)
+        os.close(end)
+        self.addCleanup(end_process, process)
+        shown = b''
+
+        def shows(text):
+            nonlocal shown
+            if select.select([terminal], [], [], 0)[0]:
+                shown += os.read(terminal, 4096)
+            return text in shown
+        wait_for(lambda: shows(b'\rg: paused, 0 s'), 'a first line')
+        daemon.tell(f'migration {U1} source g postcopy flowing none no 0')
+        wait_for(lambda: shows(b'\rg: postcopy, flowing, '), 'news')
+        wait_for(lambda: shows(b'\rg: postcopy, flowing, 1 s'), 'its clock')
+        daemon.tell(f'migration {U1} source g completed none none no 0')
+        self.assertEqual(process.wait(DEADLINE), 0)
+
+
+class TestShown(Orders):
+    def test_status(self):
+        daemon = self.start(H)
+        daemon.tell(f'ladder {U1} destination protect metadata yes 7 freeze stop refused '
+                    'vCPU\\0400\\040waits resume 1000000')
+        text = ctl(self.bus, 'status', 'g', env={**os.environ, 'TZ': 'UTC'}).stdout
+        for line in ('Policy:         protect (metadata), held\n',
+                     'Did:            stop: refused: vCPU 0 waits\n', 'Does:           freeze\n',
+                     'Will:           resume, at 1970-01-01 00:00:01.000+0000\n',
+                     'Incident:       7\n'):
+            self.assertIn(line, text)
+        migration = self.listed()['migrations'][0]
+        self.assertEqual({k: migration[k] for k in (
+            'policy', 'policy-source', 'held', 'incident', 'doing', 'last-action', 'last-outcome',
+            'last-reason', 'next-action', 'next-time')}, {
+                'policy': 'protect', 'policy-source': 'metadata', 'held': True, 'incident': 7,
+                'doing': 'freeze', 'last-action': 'stop', 'last-outcome': 'refused',
+                'last-reason': 'vCPU 0 waits', 'next-action': 'resume',
+                'next-time': '1970-01-01T00:00:01.000000Z'})
+        daemon.tell(f'ladder {U1} destination recover default no 0 - - - - - 0')
+        text = ctl(self.bus, 'status', 'g').stdout
+        self.assertIn('Policy:         recover (default)\n', text)
+        for word in ('Did:', 'Does:', 'Will:', 'Incident:'):
+            self.assertNotIn(word, text)
+        self.assertIsNone(self.listed()['migrations'][0]['next-time'])
+
+    def test_changes_are_told(self):
+        daemon = self.start(H)
+        _, lines = self.follow('status', 'g', '--watch', '--json')
+        lines.next()
+        daemon.tell(f'ladder {U1} destination protect metadata no 7 freeze - - - - 0')
+        self.assertEqual(json.loads(lines.next())['migrations'][0]['doing'], 'freeze')
+
+
+class TestNobodyByDefault(Orders):
+    """A bus without polkit: root, and nobody else."""
+
+    def test_only_root(self):
+        daemon = self.start(G, H)
+        for args in (['recover', 'g'], ['stop', 'g', '--dry-run'], ['hold', 'g'], ['release', 'g'],
+                     [*SET, 'g', 'observe'],
+                     ['destroy', 'g', '--order', 'source-first', '--without-proof', '--force']):
+            result = call(*args, user='nobody', bus=self.bus)
+            self.assertEqual((result.returncode, result.stdout), (1, ''), args)
+            self.assertIn('uid 65534 may not do this: only root may without polkit (',
+                          result.stderr)
+        self.assertEqual(self.asked(daemon), '')
+        self.assertEqual(ctl(self.bus, 'hold', 'g').returncode, 0)
+        self.assertNotEqual(self.asked(daemon), '')
+
+
+@unittest.skipUnless(os.path.exists(POLKITD), 'no polkitd here, which `check` installs')
+class TestPolkit(Orders):
+    """The real polkitd: `daemon` may manage, `mail` may destroy, `nobody` may nothing."""
+
+    def setUp(self):
+        super().setUp()
+        actions, rules = (os.path.join(self.bus.dir, d) for d in ('actions', 'rules'))
+        for directory in (actions, rules):
+            os.mkdir(directory)
+        shutil.copy(ACTIONS, actions)
+        with open(os.path.join(rules, '50-test.rules'), 'w') as rule:
+            rule.write(RULE)
+        # polkitd reads fixed folders, and gives root up as soon as it is on the bus.
+        script = ('set -e; mount --make-rprivate /; mount --bind "$1" /usr/share/polkit-1/actions; '
+                  'mount --bind "$2" /etc/polkit-1/rules.d; exec "$3" --no-debug')
+        self.polkitd = subprocess.Popen(
+            ['unshare', '--mount', 'sh', '-c', script, 'sh', actions, rules, POLKITD],
+            env={**os.environ, 'DBUS_SYSTEM_BUS_ADDRESS': self.bus.address},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(end_process, self.polkitd)
+        wait_for(lambda: 'true' in self.gdbus(
+            'call', '--dest', 'org.freedesktop.DBus', '--object-path', '/org/freedesktop/DBus',
+            '--method', 'org.freedesktop.DBus.NameHasOwner', 'org.freedesktop.PolicyKit1').stdout,
+            'polkitd on the bus')
+
+    def test_who_may_what(self):
+        daemon = self.start(G)
+        destroy = ['destroy', 'g', '--order', 'source-first']
+        manage = (['recover', 'g'], ['hold', 'g'], ['release', 'g'],
+                  [*SET, 'g', 'observe'])
+        uids = {user: pwd.getpwnam(user).pw_uid for user in ('daemon', 'mail', 'nobody')}
+        for user, allowed, denied in (('daemon', manage, [destroy]), ('mail', [destroy], manage),
+                                      ('nobody', [], [destroy, *manage])):
+            for args in allowed:
+                result = call(*args, user=user, bus=self.bus)
+                self.assertEqual((result.returncode, result.stderr), (0, ''), (user, args))
+                self.assertIn(f'who=uid {uids[user]}', self.asked(daemon))
+            for args in denied:
+                result = call(*args, user=user, bus=self.bus)
+                action = 'destroy' if args is destroy else 'manage'
+                self.assertEqual(result.returncode, 1, (user, args))
+                self.assertIn(f'uid {uids[user]} may not do this: polkit says no to '
+                              f'org.postcopyd.{action}\n', result.stderr)
+                self.assertEqual(self.asked(daemon), '')
+        self.assertEqual(call('status', 'g', user='nobody', bus=self.bus).returncode, 0)
+        # A password would do, but there is no agent to ask for it.
+        result = call('hold', 'g', user='games', bus=self.bus)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn('may not do this: polkit says no to org.postcopyd.manage', result.stderr)
+        self.assertEqual(self.asked(daemon), '')
+
+    def test_root_without_asking(self):
+        """polkitd stopped: root is served at once, others are told no."""
+        daemon = self.start(G)
+        self.polkitd.send_signal(signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            self.assertEqual(ctl(self.bus, 'recover', 'g').returncode, 0)
+            self.assertLess(time.monotonic() - begun, 2)
+            self.assertIn('who=uid 0', self.asked(daemon))
+            result = call('recover', 'g', user='daemon', bus=self.bus)
+        finally:
+            self.polkitd.send_signal(signal.SIGCONT)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn('only root may without polkit', result.stderr)
+        self.assertEqual(self.asked(daemon), '')
+
+
+if __name__ == '__main__':
+    if os.geteuid() != 0:
+        print('skipped: needs root, as only root may own the name org.postcopyd')
+        raise SystemExit(77)
+    unittest.main(verbosity=2)
