@@ -88,7 +88,8 @@ answer_engine_error (Call *call, const GError *error)
     code = PCD_BUS_ERROR_NOT_FOUND;
   else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT))
     code = PCD_BUS_ERROR_BAD_ARGUMENT;
-  else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
+  else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED) ||
+           g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED))
     code = PCD_BUS_ERROR_REFUSED;
   g_autofree char *message = g_utf8_make_valid (error->message, -1);
   g_autoptr (GError) told = g_error_new_literal (PCD_BUS_ERROR, code, message);

@@ -2,6 +2,7 @@
 /* One writable connection in a thread of its own, one call, then gone. */
 #include "libvirt/pcd-domain-policy.h"
 
+#include "core/pcd-metadata.h"
 #include "host/pcd-deadline.h"
 #include "libvirt/pcd-vir.h"
 
@@ -59,8 +60,8 @@ work (gpointer data)
     return;
   }
   guint flags = (active ? VIR_DOMAIN_AFFECT_LIVE : 0) | (persistent ? VIR_DOMAIN_AFFECT_CONFIG : 0);
-  if (virDomainSetMetadata (domain, VIR_DOMAIN_METADATA_ELEMENT, task->element, "postcopyd",
-                            "https://postcopyd.org/policy/1", flags) < 0)
+  if (virDomainSetMetadata (domain, VIR_DOMAIN_METADATA_ELEMENT, task->element, PCD_METADATA_KEY,
+                            PCD_METADATA_URI, flags) < 0)
     fail (task, G_IO_ERROR_FAILED);
 }
 
