@@ -51,6 +51,7 @@ struct _PcdEngine {
   gint64 connection_time;
   char *connection_reason;
   guint expiry;
+  GHashTable *wishes;  /* utf8 UUID -> utf8 policy: metadata that was read before its migration */
   PcdNetnews *netnews; /* while a peer is watched */
   PcdResponseEnv env;  /* no policies while actions are not enabled */
   char *uri;
@@ -268,6 +269,7 @@ add_response (Migration *m)
                                   &response_callbacks, m);
   if (left)
     pcd_open_incident_free (left);
+  pcd_response_set_wish (m->response, g_hash_table_lookup (m->engine->wishes, m->uuid));
   if (m->engine->flags) {
     GHashTable *flags = g_hash_table_lookup (m->engine->flags, m->uuid);
 
@@ -668,8 +670,32 @@ on_source_resynced (GHashTable *uuids, gpointer data)
   end_left (engine);
 }
 
+/* What the domain's metadata wishes for; a tenant may have written it. It comes before the answer
+ * that begins a migration, so it is kept by UUID. */
+static void
+on_source_metadata (const PcdDomainRef *domain,
+                    const char *policy,
+                    const char *problem,
+                    gpointer data)
+{
+  PcdEngine *engine = data;
+  Migration *m = find_migration (engine, domain);
+
+  if (problem) {
+    tell (engine, m, PCD_RECORD_UNKNOWN, NULL, NULL, problem);
+    return;
+  }
+  if (policy)
+    g_hash_table_insert (engine->wishes, g_strdup (domain->uuid), g_strdup (policy));
+  else
+    g_hash_table_remove (engine->wishes, domain->uuid);
+  if (m && m->response && !pcd_phase_has_ended (m->state.phase))
+    pcd_response_set_wish (m->response, policy);
+}
+
 static const PcdSourceCallbacks source_callbacks = {
   .event = on_source_event,
+  .metadata = on_source_metadata,
   .connection = on_source_connection,
   .resynced = on_source_resynced,
 };
@@ -687,9 +713,18 @@ pcd_engine_new (const PcdConfig *config, const char *uri)
   g_queue_init (&engine->records);
   engine->connection_time = g_get_real_time ();
   engine->uri = g_strdup (uri);
+  engine->wishes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_queue_init (&engine->env.waiting);
   engine->source = pcd_source_new (uri, &source_callbacks, engine);
   return engine;
+}
+
+static void
+use_config (PcdEngine *engine)
+{
+  engine->env.parallel = engine->config.recover_parallel;
+  engine->env.allow_destroy = engine->config.allow_destroy;
+  engine->env.matches = pcd_config_matches (&engine->config, &engine->env.n_matches);
 }
 
 static gboolean
@@ -730,7 +765,7 @@ pcd_engine_enable_actions (PcdEngine *engine,
     g_warning ("%s", notice);
   engine->env.uri = engine->uri;
   engine->env.dry_run = dry_run;
-  engine->env.parallel = engine->config.recover_parallel;
+  use_config (engine);
   return TRUE;
 }
 
@@ -828,11 +863,13 @@ pcd_engine_set_config (PcdEngine *engine, const PcdConfig *config)
 {
   pcd_config_clear (&engine->config);
   engine->config = pcd_config_copy (config);
-  engine->env.parallel = config->recover_parallel;
+  use_config (engine);
   schedule_expiry (engine);
   for (guint i = 0; i < engine->migrations->len; i++) {
     Migration *m = g_ptr_array_index (engine->migrations, i);
 
+    if (m->response)
+      pcd_response_reselect (m->response);
     g_clear_pointer (&m->watch, pcd_watch_stop);
     keep_watch (m, m->state.phase);
   }
