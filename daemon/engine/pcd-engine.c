@@ -239,6 +239,9 @@ fill_request (PcdRequest *request, const char *way, gpointer data)
   /* Where there is no route, the action says so. */
   request->host.peers = pcd_peers_routes (m->engine->config.peers, m->peer_address,
                                           is_uri ? NULL : way, is_uri ? way : NULL, NULL);
+  if (request->host.peers)
+    request->host.peer_uri =
+        ((const PcdRoute *)g_ptr_array_index (request->host.peers, 0))->libvirt_uri;
 }
 
 static const PcdResponseCallbacks response_callbacks = {
