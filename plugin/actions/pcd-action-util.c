@@ -5,8 +5,7 @@
 
 #define ANSWER_USEC (100 * 1000)
 
-static void
-say (const PcdReason *reason, const char *format, va_list args)
+static void G_GNUC_PRINTF (2, 0) say (const PcdReason *reason, const char *format, va_list args)
 {
   if (reason->size > 0)
     g_vsnprintf (reason->text, reason->size, format, args);
