@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Holding a guest still, fencing it, and the operator's own word, through the daemon: by policy,
+metadata and postcopyctl, on real VMs."""
+
+import json
+import os
+import time
+
+from pcdlab import verify_memory
+from pcdlab.case import case
+from pcdlab.host import Host
+from pcdlab.proc import LabError
+from pcdlab.wait import wait_for
+from pcdlab.watched import TIMEOUT, Watched
+
+try:
+    HOOKED = {"hook": Host.build_path("postcopyd-hook")}
+except LabError:  # no build: the cases can be listed all the same
+    HOOKED = {}
+HOOKED_TCG = {**HOOKED, "tcg": True}
+
+CONFIG = """\
+[recover]
+libvirt-uri = qemu+tcp://{address}/system
+"""
+METADATA = ["--uri", "https://postcopyd.org/policy/1", "--key", "postcopyd", "--live", "--set"]
+
+
+def mount_cgroup2(lab):
+    """`ip netns exec` hides the machine's cgroup mounts; libvirt, started before, is to use none."""
+    for host in lab.hosts:
+        if "cgroup2" not in host.run("cat", "/proc/self/mounts").out:
+            host.run("mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup")
+
+
+def wish(policy):
+    def before(vm):
+        mount_cgroup2(vm.lab)
+        vm.lab.src.virsh("metadata", vm.name, *METADATA, f"<policy name='{policy}'/>")
+    return before
+
+
+def action(watched, side, name, outcome, since, within):
+    """Waits for an action's end; returns its record."""
+    def told():
+        for r in watched.followers[side].records:
+            if r["kind"] == "action" and (r["from"], r["to"]) == (name, outcome) and r["t"] >= since:
+                return r
+        return None
+    record = wait_for(told, max(0, since + within - time.monotonic()),
+                      f"{name} {outcome} on {side}; told: {watched.followers[side].story(since)}")
+    print(f"# {side}: {name} {outcome} after {record['t'] - since:.2f} s: "
+          f"{record.get('detail', '')}")
+    return record
+
+
+def stands_still(vm, seconds=2):
+    before = vm.serial("dst")
+    time.sleep(seconds)
+    return vm.serial("dst") == before
+
+
+def protected(lab):
+    watched = Watched(lab, config=CONFIG, before=wish("protect"))
+    assert watched.status("dst")["policy"] == "protect", watched.status("dst")
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+    paused = watched.followers["dst"].find("phase", "paused", cut.t)["t"]
+    done = action(watched, "dst", "freeze", "done", paused, 20)
+    assert done["t"] - paused >= 9.5, "earlier than the policy says"
+    assert stands_still(watched.vm)
+    for words in (("list",), ("domstate", watched.vm.name)):
+        took = lab.dst.virsh(*words).seconds
+        assert took < 1.0, f"virsh {words} took {took:.2f} s"
+    cut.heal()
+    watched.hurry()
+    action(watched, "dst", "resume", "done", cut.t_healed, 60)
+    watched.migration.wait_completed(60)
+    ticks = watched.vm.ticks("dst")
+    wait_for(lambda: watched.vm.ticks("dst") > ticks, 20, "tick of the guest after the thaw")
+    print(f"# {verify_memory(watched.vm, 'dst')}")
+
+
+@case("respond-protect", lab=HOOKED, timeout=180)
+def protect_kvm(lab):
+    """Policy protect by metadata: held still in the pause, recovered, thawed, ticking; monitors
+    answer throughout."""
+    protected(lab)
+
+
+@case("respond-protect-tcg", lab=HOOKED_TCG, timeout=180)
+def protect_tcg(lab):
+    """The same on TCG."""
+    protected(lab)
+
+
+def fence(lab, config):
+    watched = Watched(lab, config=config, before=wish("fence"))
+    killed = lab.cut("kill-qemu", side="src", domain=watched.vm.name)
+    watched.followers["src"].wait("phase", "gone", killed.t, 2)
+    return watched, killed
+
+
+@case("rule-4-metadata-cannot-destroy", timeout=120)
+def rule_4(lab):
+    """A tenant's metadata asks for fence; this host does not allow it: the default applies."""
+    watched, killed = fence(lab, CONFIG)
+    assert watched.status("dst")["policy"] == "recover", watched.status("dst")
+    time.sleep(3)
+    done = lab.dst.ctl("destroy", watched.vm.name, "--order", "destination-first", timeout=40)
+    print(f"# destroy by an operator: exit {done.rc}: {done.err.strip()}")
+    assert done.rc == 1, done
+    assert lab.dst.qemu_pid(watched.vm.name), "destroyed in spite of rule 4"
+
+
+@case("respond-operator-verbs", lab=HOOKED, timeout=180)
+def verbs(lab):
+    """An operator stops (refused, with the way out), freezes, resumes, holds, releases, recovers."""
+    watched = Watched(lab, config=CONFIG, before=lambda vm: mount_cgroup2(lab))
+    name = watched.vm.name
+    assert lab.src.ctl("hold", name).rc == 0
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+    time.sleep(2)
+    stop = lab.dst.ctl("stop", name)
+    print(f"# stop: exit {stop.rc} in {stop.seconds * 1000:.0f} ms: {stop.err.strip()}")
+    assert stop.rc == 1 and "freeze" in stop.err, stop
+    assert lab.dst.ctl("freeze", name, timeout=20).rc == 0
+    assert stands_still(watched.vm)
+    thaw = lab.dst.ctl("resume", name, timeout=20)
+    assert thaw.rc == 0, thaw
+    refused = lab.src.ctl("resume", name)
+    assert refused.rc == 1, refused
+    cut.heal()
+    time.sleep(3)
+    assert watched.status("src")["phase"] == "paused", "recovered although held"
+    watched.hurry()
+    done = lab.src.ctl("recover", name, "--wait", "--timeout", "60s", timeout=90)
+    print(f"# recover --wait: exit {done.rc}: {done.out.strip()} {done.err.strip()}")
+    assert done.rc == 0, done
+    assert lab.src.ctl("release", name).rc == 0
+    print(f"# {verify_memory(watched.vm, 'dst')}")
+
+
+@case("respond-policy-set-under-way", timeout=120)
+def policy_set(lab):
+    """postcopyctl policy set takes effect at once in a pause: from observe to recover."""
+    config = CONFIG + "[policy]\nmatch = g observe\n"
+    watched = Watched(lab, config=config, start=False)
+    watched.start()
+    lab.src.virsh("domjobabort", watched.vm.name, "--postcopy")
+    watched.migration.wait_paused(5)
+    time.sleep(2)
+    status = watched.status("src")
+    assert (status["phase"], status["policy"]) == ("paused", "observe"), status
+    done = lab.src.ctl("policy", "set", watched.vm.name, "recover", "--policy-dir",
+                       os.path.realpath(os.path.join(os.path.dirname(__file__),
+                                                     "../../../policies")))
+    assert done.rc == 0, done
+    print(f"# {json.dumps(watched.status('src'))[:200]}")
+    # A person paused it: policy leaves that alone until told to recover.
+    done = lab.src.ctl("recover", watched.vm.name, timeout=30)
+    assert done.rc == 0, done
+    watched.finish()
