@@ -306,6 +306,22 @@ on_socket_closed (PcdState *state, PcdCause closed)
     state->cause = cause_of_pause (state);
 }
 
+/* Post-copy threads without a connection. Without QEMU's word (libvirtd away, or nobody waits there
+ * any more) that is a pause. A source that called itself active can be asked, and was seen to stay
+ * active so: then somebody has to pause it, which is what policies do about a stall. */
+static PcdEffects
+on_no_socket (PcdState *state, gint64 now)
+{
+  if (state->phase != PCD_PHASE_POSTCOPY)
+    return PCD_EFFECT_NONE;
+  if (state->role == PCD_ROLE_SOURCE && state->qemu == PCD_QEMU_POSTCOPY_ACTIVE) {
+    set_flow (state, PCD_FLOW_STALLED, now);
+    return PCD_EFFECT_QUERY;
+  }
+  enter (state, PCD_PHASE_PAUSED, now);
+  return PCD_EFFECT_NONE;
+}
+
 PcdState
 pcd_machine_step (const PcdState *state, const PcdEvent *event, gint64 now, PcdEffects *ret_effects)
 {
@@ -334,10 +350,7 @@ pcd_machine_step (const PcdState *state, const PcdEvent *event, gint64 now, PcdE
       enter (&next, PCD_PHASE_POSTCOPY, now);
     break;
   case PCD_EVENT_NO_SOCKET:
-    /* Without QEMU's word (libvirtd away, or nobody waits there any more) the host's evidence is
-     * enough: post-copy threads without a connection are a pause. */
-    if (next.phase == PCD_PHASE_POSTCOPY)
-      enter (&next, PCD_PHASE_PAUSED, now);
+    effects = on_no_socket (&next, now);
     break;
   case PCD_EVENT_PROCESS_EXITED:
     end_of_process (&next, now);

@@ -167,8 +167,9 @@ ask_all_the_time (gpointer data)
 }
 
 static guint
-count_folders (void)
+count_folders (const Fixture *f)
 {
+  g_autofree char *prefix = g_strdup_printf (PCD_CGROUP_PREFIX "%d-", (int)f->pid);
   g_autofree char *mount = pcd_cgroup_find_mount (NULL);
   g_autofree char *here = pcd_cgroup_of_thread (mount, getpid (), getpid (), NULL);
   g_autoptr (GDir) dir = g_dir_open (here, 0, NULL);
@@ -176,7 +177,7 @@ count_folders (void)
   guint n = 0;
 
   while ((name = g_dir_read_name (dir)))
-    n += g_str_has_prefix (name, PCD_CGROUP_PREFIX);
+    n += g_str_has_prefix (name, prefix);
   return n;
 }
 
@@ -251,7 +252,7 @@ campaign (gpointer data)
   gint64 alone;
 
   wait_ready (f);
-  folders = count_folders ();
+  folders = count_folders (f);
   alone = baseline (f);
   asker = g_thread_new ("asker", ask_all_the_time, f);
   for (guint i = 0; i < n; i++)
@@ -271,7 +272,7 @@ campaign (gpointer data)
       f->worst_unexplained_usec / 1000.0);
   g_assert_cmpuint (f->n_failed, ==, 0);
   g_assert_cmpint (f->worst_unexplained_usec, <, PCD_FREEZER_ANSWER_USEC);
-  g_assert_cmpuint (count_folders (), ==, folders);
+  g_assert_cmpuint (count_folders (f), ==, folders);
   g_main_loop_quit (f->loop);
   return NULL;
 }
@@ -319,7 +320,7 @@ nobody_to_ask (gpointer data)
   gboolean ok;
 
   wait_ready (f);
-  folders = count_folders ();
+  folders = count_folders (f);
   ok = pcd_freezer_freeze (f->pid, NULL, NULL, g_get_monotonic_time () + 10 * G_USEC_PER_SEC, NULL,
                            &error);
   g_assert_cmpint (ok, ==, is_kvm);
@@ -328,7 +329,7 @@ nobody_to_ask (gpointer data)
   else
     g_assert_true (ask (g_get_monotonic_time () + 2 * G_USEC_PER_SEC, f->keeper));
   g_assert_true (pcd_freezer_thaw (f->pid, NULL, NULL));
-  g_assert_cmpuint (count_folders (), ==, folders);
+  g_assert_cmpuint (count_folders (f), ==, folders);
   g_assert_true (says_more (f, said (f), 5 * G_USEC_PER_SEC));
   g_main_loop_quit (f->loop);
   return NULL;

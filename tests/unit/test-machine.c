@@ -293,6 +293,23 @@ test_start_in_mid_pause (void)
         { plain (PCD_EVENT_SOCKET_FOUND), PCD_PHASE_PAUSED, PCD_CAUSE_UNKNOWN, 0 });
 }
 
+/* Seen once with QEMU 7.2 after a recovery: shut down, and active all the same. */
+static void
+test_source_without_connection_is_asked (void)
+{
+  PcdState state = state_in (PCD_ROLE_SOURCE, PCD_PHASE_POSTCOPY);
+  PcdEvent event = plain (PCD_EVENT_NO_SOCKET);
+  PcdEffects effects = PCD_EFFECT_NONE;
+
+  state = pcd_machine_step (&state, &event, 2 * SECOND, &effects);
+  g_assert_cmpint (state.phase, ==, PCD_PHASE_POSTCOPY);
+  g_assert_cmpint (state.flow, ==, PCD_FLOW_STALLED);
+  g_assert_cmpint (effects, ==, PCD_EFFECT_QUERY);
+  event = status (PCD_QEMU_POSTCOPY_PAUSED);
+  state = pcd_machine_step (&state, &event, 2 * SECOND, NULL);
+  g_assert_cmpint (state.phase, ==, PCD_PHASE_PAUSED);
+}
+
 static void
 test_source_killed (void)
 {
@@ -400,6 +417,8 @@ main (int argc, char **argv)
   g_test_add_func ("/machine/false-alarm", test_false_alarm_is_unattended);
   g_test_add_func ("/machine/failure-told-before-the-pause", test_failure_told_before_the_pause);
   g_test_add_func ("/machine/start-in-mid-pause", test_start_in_mid_pause);
+  g_test_add_func ("/machine/source-without-connection-is-asked",
+                   test_source_without_connection_is_asked);
   g_test_add_func ("/machine/source-killed", test_source_killed);
   g_test_add_func ("/machine/begin-and-echo", test_records_begin_and_do_not_echo);
   g_test_add_func ("/machine/random-sequences", test_random_sequences);
