@@ -90,8 +90,11 @@ static const char *const kernel_mode_parts[] = {
   "copyout",    "_copy_",       "setup_rt_frame", "fault_in_",  NULL,
 };
 
-/* A thread in one of these is held by the freezer: kernel/signal.c, kernel/freezer.c. */
-static const char *const freezer_names[] = { "do_freezer_trap", "__refrigerator", NULL };
+/* A thread asleep in one of these is held by the freezer: kernel/signal.c, kernel/freezer.c. Where
+ * the compiler put do_freezer_trap () into get_signal () (Linux 6.18), only the latter shows. The
+ * other sleep that may be found there is a group stop, which has a state of its own (T). */
+static const char *const freezer_names[] = { "do_freezer_trap", "get_signal", "__refrigerator",
+                                             NULL };
 
 const char *
 pcd_answer_to_string (PcdAnswer answer)

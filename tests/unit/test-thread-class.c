@@ -169,11 +169,14 @@ typedef struct {
   const char *expect;
 } Case;
 
-#define UFFD         "[<0>] handle_userfault+0x1/0x2\n[<0>] handle_mm_fault+0x1/0x2\n"
-#define GUP          "[<0>] __get_user_pages+0x1/0x2\n[<0>] get_user_pages_unlocked+0x1/0x2\n"
-#define RUN          "[<0>] kvm_arch_vcpu_ioctl_run+0x1/0x2 [kvm]\n[<0>] kvm_vcpu_ioctl+0x1/0x2 [kvm]\n"
-#define CALL         "[<0>] do_syscall_64+0x1/0x2\n[<0>] entry_SYSCALL_64_after_hwframe+0x1/0x2"
-#define TRAP         "[<0>] exc_page_fault+0x1/0x2\n[<0>] asm_exc_page_fault+0x1/0x2\n"
+#define UFFD "[<0>] handle_userfault+0x1/0x2\n[<0>] handle_mm_fault+0x1/0x2\n"
+#define GUP  "[<0>] __get_user_pages+0x1/0x2\n[<0>] get_user_pages_unlocked+0x1/0x2\n"
+#define RUN  "[<0>] kvm_arch_vcpu_ioctl_run+0x1/0x2 [kvm]\n[<0>] kvm_vcpu_ioctl+0x1/0x2 [kvm]\n"
+#define CALL "[<0>] do_syscall_64+0x1/0x2\n[<0>] entry_SYSCALL_64_after_hwframe+0x1/0x2"
+#define TRAP "[<0>] exc_page_fault+0x1/0x2\n[<0>] asm_exc_page_fault+0x1/0x2\n"
+#define SIGNAL                                                                                     \
+  "[<0>] get_signal+0x1/0x2\n[<0>] arch_do_signal_or_restart+0x1/0x2\n[<0>] "                      \
+  "exit_to_user_mode_loop+0x1/0x2\n"
 #define KVM_RUN_TEXT "16 0xe 0xae80 0x0 0x0 0x0 0x0 0x7f 0x7f"
 
 static const Case cases[] = {
@@ -267,6 +270,18 @@ static const Case cases[] = {
                    "[<0>] do_freezer_trap+0x1/0x2\n[<0>] get_signal+0x1/0x2\n" RUN CALL,
                    KVM_RUN_TEXT } },
     "blocked=no path=none kickable=no traceable=no spinning=no vcpu=0" },
+  /* As Linux 6.18 shows it: do_freezer_trap () is a part of get_signal () there. */
+  { "frozen-v2-inlined", "CPU 0/KVM", 0,
+    .samples = { { 'S', "get_signal", SIGNAL CALL, KVM_RUN_TEXT } },
+    "blocked=no path=none kickable=no traceable=no spinning=no vcpu=0" },
+  { "frozen-v2-inlined-no-stack", "worker", -1, .no_stack = TRUE,
+    .samples = { { 'S', "get_signal", NULL, "202 0x1" } },
+    "blocked=no path=none kickable=no traceable=no spinning=no vcpu=-1" },
+  { "takes-a-signal", "worker", -1, .samples = { { 'R', "0", SIGNAL CALL, "running" } },
+    "blocked=no path=none kickable=yes traceable=yes spinning=no vcpu=-1" },
+  { "group-stop-inlined", "worker", -1,
+    .samples = { { 'T', "get_signal", SIGNAL CALL, "202 0x1" } },
+    "blocked=no path=none kickable=no traceable=yes spinning=no vcpu=-1" },
   { "debugged", "CPU 0/KVM", 0, .traced = TRUE,
     .samples = { { 't', "ptrace_stop", "[<0>] ptrace_stop+0x1/0x2", KVM_RUN_TEXT } },
     "blocked=no path=none kickable=no traceable=no spinning=no vcpu=0" },
