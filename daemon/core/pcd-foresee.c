@@ -43,13 +43,13 @@ pcd_ladder_foresee (const PcdLadder *ladder,
     const PcdStep *step = &policy->steps[i];
     const PcdLadderClock *clock = &ladder->clocks[step->when];
     const PcdLadderRecord *record = record_of (ladder, policy, i);
-    gint64 due = clock->since - clock->banked + step->after_usec;
+    gint64 due = pcd_ladder_held_until (ladder, step, step->action);
 
     if (!clock->in || !(pcd_action_get_spec (step->action)->roles & 1u << ladder->role))
       continue;
-    if (record && record->spell == clock->spell &&
-        (record->status == PCD_STEP_RUNNING || record->status == PCD_STEP_DONE ||
-         record->status == PCD_STEP_GAVE_UP))
+    /* What still runs may be of an earlier spell; the rest was begun anew with this one. */
+    if (record && (record->status == PCD_STEP_RUNNING || record->status == PCD_STEP_DONE ||
+                   record->status == PCD_STEP_GAVE_UP))
       continue;
     if (record)
       due = MAX (due, record->not_before);

@@ -170,12 +170,10 @@ update_clocks (Run *run)
   }
 }
 
-/* When the step's hold time is over. What destroys must see one unbroken spell; the rest may add up
- * flaps of a pause, or it would never be tried. A flow never adds up: slow is not dead. */
-static gint64
-held_until (const Run *run, const PcdStep *step, PcdActionKind action)
+gint64
+pcd_ladder_held_until (const PcdLadder *ladder, const PcdStep *step, PcdActionKind action)
 {
-  const PcdLadderClock *clock = &run->ladder->clocks[step->when];
+  const PcdLadderClock *clock = &ladder->clocks[step->when];
   gboolean adds_up = step->when == PCD_WHEN_PAUSED && !pcd_action_get_spec (action)->destructive;
 
   return clock->since + step->after_usec - (adds_up ? clock->banked : 0);
@@ -590,7 +588,7 @@ try_step (Run *run, const PcdStep *step, PcdLadderRecord *record)
     return;
   if (!choose (run, step, record, &action))
     return;
-  gint64 due = held_until (run, step, action);
+  gint64 due = pcd_ladder_held_until (run->ladder, step, action);
   if (!record->fell_back)
     due = MAX (due, record->not_before);
   if (action != PCD_ACTION_NOTIFY)

@@ -251,6 +251,18 @@ PcdLadder pcd_ladder_step (const PcdLadder *ladder,
                            gint64 now,
                            PcdLadderEffects *ret_effects);
 
+/**
+ * pcd_ladder_held_until:
+ * @step: of the policy, its condition holds
+ * @action: its `do` or its `else`
+ *
+ * What destroys must see one unbroken spell; the rest may add up flaps of a pause, or it would
+ * never be tried. A flow never adds up: slow is not dead.
+ *
+ * Returns: when the step's hold time is over; microseconds of CLOCK_MONOTONIC
+ */
+gint64 pcd_ladder_held_until (const PcdLadder *ladder, const PcdStep *step, PcdActionKind action);
+
 /* Static strings; "?" for a value out of range. */
 const char *pcd_ladder_effect_to_string (PcdLadderEffectKind kind);
 const char *pcd_step_status_to_string (PcdStepStatus status);
