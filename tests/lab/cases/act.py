@@ -167,13 +167,13 @@ def act_protect(lab):
     protect(lab, 1)
 
 
-@case("act-protect-4", lab=HOOKED, timeout=180)
+@case("long-act-protect-4", lab=HOOKED, timeout=180)
 def act_protect_4(lab):
     """The same with 4 vCPUs."""
     protect(lab, 4)
 
 
-@case("act-protect-tcg", lab=HOOKED_TCG, timeout=180)
+@case("long-act-protect-tcg", lab=HOOKED_TCG, timeout=180)
 def act_protect_tcg(lab):
     """The same on TCG."""
     protect(lab, 1)

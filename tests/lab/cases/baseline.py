@@ -283,7 +283,7 @@ def libvirtd_restarts_in_postcopy(lab):
 
 
 @case()
-def libvirt_cut_alone_does_not_stop_qemu(lab):
+def long_libvirt_cut_alone_does_not_stop_qemu(lab):
     """libvirt on src reports a failure that is none; all memory arrives"""
     vm = lab.vm(mib=80)
     events = lab.src.record()
@@ -296,7 +296,7 @@ def libvirt_cut_alone_does_not_stop_qemu(lab):
 
 
 @case()
-def rate_limit_is_no_failure(lab):
+def long_rate_limit_is_no_failure(lab):
     """64 KiB/s for some seconds: QEMU stays in postcopy, and completes when healed"""
     vm = lab.vm(mib=32)
     handle = lab.migrate(vm, postcopy_bandwidth=8).to_postcopy()
@@ -386,7 +386,7 @@ def recovers_by_hand_with_4_vcpus(lab):
 
 
 @case(timeout=180)
-def recovers_over_the_alternate_network(lab):
+def long_recovers_over_the_alternate_network(lab):
     """the cable stays pulled"""
     recover(lab, network="alternate")
 

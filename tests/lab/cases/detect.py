@@ -106,7 +106,7 @@ def starved(lab):
     watched.finish()
 
 
-@case("see-starved-20s", timeout=150)
+@case("long-see-starved-20s", timeout=150)
 def starved_long(lab):
     """The same for 20 s, longer than the kernel's own time-out that backs us up."""
     watched = Watched(lab, postcopy_bandwidth=100, mib=400)

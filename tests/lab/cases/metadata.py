@@ -66,7 +66,7 @@ def hold_the_job(lab, vm):
     check(lab, vm.name, "after that", [lab.dst])
 
 
-@case("meta-travels", timeout=240)
+@case("long-meta-travels", timeout=240)
 def travels_p2p(lab):
     """Set live before a migration: on dst in post-copy, when paused, after it; never waits."""
     travels(lab, p2p=True, job=True)
