@@ -2,6 +2,8 @@
 /* Records as JSON, which programs read, and as text, which people do. */
 #include "core/pcd-record.h"
 
+#include "core/pcd-json.h"
+
 #include <json-glib/json-glib.h>
 
 static const char *const kind_words[PCD_N_RECORDS] = {
@@ -50,22 +52,11 @@ pcd_time_to_text (gint64 usec)
   return g_strdup_printf ("%s.%03d+0000", text ?: "?", (int)(usec % G_USEC_PER_SEC / 1000));
 }
 
-/* JSON must be UTF-8; libvirt promises that for names, the rest of the world for nothing. */
 static void
 add_string (JsonBuilder *builder, const char *name, const char *value)
 {
-  if (!value)
-    return;
-  g_autofree char *valid = g_utf8_make_valid (value, -1);
-  json_builder_set_member_name (builder, name);
-  json_builder_add_string_value (builder, valid);
-}
-
-static void
-add_int (JsonBuilder *builder, const char *name, gint64 value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_int_value (builder, value);
+  if (value)
+    pcd_json_add_string (builder, name, value);
 }
 
 char *
@@ -76,9 +67,9 @@ pcd_record_to_json (const PcdRecord *record)
   g_autofree char *time = pcd_time_to_rfc3339 (record->time);
 
   json_builder_begin_object (builder);
-  add_int (builder, "seq", (gint64)record->seq);
+  pcd_json_add_int (builder, "seq", (gint64)record->seq);
   add_string (builder, "time", time);
-  add_int (builder, "monotonic-usec", record->monotonic);
+  pcd_json_add_int (builder, "monotonic-usec", record->monotonic);
   add_string (builder, "kind", pcd_record_kind_to_string (record->kind));
   add_string (builder, "uuid", record->uuid);
   add_string (builder, "domain", record->domain);

@@ -2,6 +2,8 @@
 /* Options in, a course of events out, as text or one JSON object per line. */
 #include "ctl/pcd-policy-simulate.h"
 
+#include "core/pcd-json.h"
+
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -127,22 +129,6 @@ print_effect_text (const Printer *printer,
 }
 
 static void
-add_string (JsonBuilder *builder, const char *name, const char *value)
-{
-  g_autofree char *valid = g_utf8_make_valid (value ?: "", -1);
-
-  json_builder_set_member_name (builder, name);
-  json_builder_add_string_value (builder, valid);
-}
-
-static void
-add_int (JsonBuilder *builder, const char *name, gint64 value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_int_value (builder, value);
-}
-
-static void
 print_effect_json (const Printer *printer,
                    gint64 time,
                    const PcdRecord *record,
@@ -151,16 +137,16 @@ print_effect_json (const Printer *printer,
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
   json_builder_begin_object (builder);
-  add_int (builder, "after-usec", time - printer->start);
-  add_int (builder, "monotonic-usec", time);
-  add_string (builder, "uuid", record->uuid);
-  add_string (builder, "domain", record->domain);
-  add_string (builder, "role", pcd_role_to_string (record->role));
-  add_string (builder, "what", pcd_ladder_effect_to_string (effect->kind));
-  add_string (builder, "action", pcd_action_to_string (effect->action));
-  add_string (builder, "when", pcd_when_to_string (effect->when));
-  add_int (builder, "step", effect->step);
-  add_int (builder, "attempt", effect->attempt);
+  pcd_json_add_int (builder, "after-usec", time - printer->start);
+  pcd_json_add_int (builder, "monotonic-usec", time);
+  pcd_json_add_string (builder, "uuid", record->uuid ?: "");
+  pcd_json_add_string (builder, "domain", record->domain ?: "");
+  pcd_json_add_string (builder, "role", pcd_role_to_string (record->role));
+  pcd_json_add_string (builder, "what", pcd_ladder_effect_to_string (effect->kind));
+  pcd_json_add_string (builder, "action", pcd_action_to_string (effect->action));
+  pcd_json_add_string (builder, "when", pcd_when_to_string (effect->when));
+  pcd_json_add_int (builder, "step", effect->step);
+  pcd_json_add_int (builder, "attempt", effect->attempt);
   json_builder_end_object (builder);
   g_autoptr (JsonNode) root = json_builder_get_root (builder);
   g_autofree char *line = json_to_string (root, FALSE);

@@ -2,6 +2,8 @@
 /* Text for people and JSON for programs, out of one PcdClientState. */
 #include "ctl/pcd-show.h"
 
+#include "core/pcd-json.h"
+
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -210,32 +212,11 @@ pcd_show_block (const PcdClientState *state, const PcdClientMigration *migration
 }
 
 static void
-add_string (JsonBuilder *builder, const char *name, const char *value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_string_value (builder, value);
-}
-
-static void
-add_boolean (JsonBuilder *builder, const char *name, gboolean value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_boolean_value (builder, value);
-}
-
-static void
-add_int (JsonBuilder *builder, const char *name, gint64 value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_int_value (builder, value);
-}
-
-static void
 add_time (JsonBuilder *builder, const char *name, gint64 usec)
 {
   g_autofree char *time = pcd_time_to_rfc3339 (usec);
 
-  add_string (builder, name, time);
+  pcd_json_add_string (builder, name, time);
 }
 
 static void
@@ -246,12 +227,12 @@ add_sockets (JsonBuilder *builder, const GPtrArray *sockets)
   for (guint i = 0; i < sockets->len; i++) {
     const PcdClientSocket *s = g_ptr_array_index (sockets, i);
     json_builder_begin_object (builder);
-    add_string (builder, "local", s->local);
-    add_string (builder, "remote", s->remote);
-    add_boolean (builder, "armed", s->armed);
-    add_int (builder, "heard-usec", s->heard_usec);
-    add_int (builder, "unacked", s->unacked);
-    add_int (builder, "retransmits", s->retransmits);
+    pcd_json_add_string (builder, "local", s->local);
+    pcd_json_add_string (builder, "remote", s->remote);
+    pcd_json_add_boolean (builder, "armed", s->armed);
+    pcd_json_add_int (builder, "heard-usec", s->heard_usec);
+    pcd_json_add_int (builder, "unacked", s->unacked);
+    pcd_json_add_int (builder, "retransmits", s->retransmits);
     json_builder_end_object (builder);
   }
   json_builder_end_array (builder);
@@ -260,15 +241,15 @@ add_sockets (JsonBuilder *builder, const GPtrArray *sockets)
 static void
 add_policy (JsonBuilder *builder, const PcdClientMigration *migration)
 {
-  add_string (builder, "policy", migration->policy);
-  add_string (builder, "policy-source", migration->policy_source);
-  add_boolean (builder, "held", migration->held);
-  add_int (builder, "incident", migration->incident);
-  add_string (builder, "doing", migration->doing);
-  add_string (builder, "last-action", migration->last_action);
-  add_string (builder, "last-outcome", migration->last_outcome);
-  add_string (builder, "last-reason", migration->last_reason);
-  add_string (builder, "next-action", migration->next_action);
+  pcd_json_add_string (builder, "policy", migration->policy);
+  pcd_json_add_string (builder, "policy-source", migration->policy_source);
+  pcd_json_add_boolean (builder, "held", migration->held);
+  pcd_json_add_int (builder, "incident", migration->incident);
+  pcd_json_add_string (builder, "doing", migration->doing);
+  pcd_json_add_string (builder, "last-action", migration->last_action);
+  pcd_json_add_string (builder, "last-outcome", migration->last_outcome);
+  pcd_json_add_string (builder, "last-reason", migration->last_reason);
+  pcd_json_add_string (builder, "next-action", migration->next_action);
   if (*migration->next_action) {
     add_time (builder, "next-time", migration->next_time);
     return;
@@ -283,23 +264,23 @@ add_migration (JsonBuilder *builder,
                const PcdClientMigration *migration)
 {
   json_builder_begin_object (builder);
-  add_string (builder, "uuid", migration->uuid);
-  add_string (builder, "name", migration->name);
-  add_string (builder, "role", migration->role);
-  add_boolean (builder, "stale", !state->connected);
-  add_string (builder, "phase", migration->phase);
+  pcd_json_add_string (builder, "uuid", migration->uuid);
+  pcd_json_add_string (builder, "name", migration->name);
+  pcd_json_add_string (builder, "role", migration->role);
+  pcd_json_add_boolean (builder, "stale", !state->connected);
+  pcd_json_add_string (builder, "phase", migration->phase);
   add_time (builder, "phase-since", migration->phase_time);
-  add_string (builder, "flow", migration->flow);
-  add_string (builder, "cause", migration->cause);
-  add_boolean (builder, "unattended", migration->unattended);
-  add_string (builder, "qemu-status", migration->qemu_status);
-  add_int (builder, "pid", migration->pid);
-  add_boolean (builder, "measured", migration->measured);
-  add_int (builder, "vcpus", migration->n_vcpus);
-  add_int (builder, "blocked-vcpus", migration->n_blocked_vcpus);
-  add_int (builder, "blocked-others", migration->n_blocked_others);
+  pcd_json_add_string (builder, "flow", migration->flow);
+  pcd_json_add_string (builder, "cause", migration->cause);
+  pcd_json_add_boolean (builder, "unattended", migration->unattended);
+  pcd_json_add_string (builder, "qemu-status", migration->qemu_status);
+  pcd_json_add_int (builder, "pid", migration->pid);
+  pcd_json_add_boolean (builder, "measured", migration->measured);
+  pcd_json_add_int (builder, "vcpus", migration->n_vcpus);
+  pcd_json_add_int (builder, "blocked-vcpus", migration->n_blocked_vcpus);
+  pcd_json_add_int (builder, "blocked-others", migration->n_blocked_others);
   add_sockets (builder, migration->sockets);
-  add_string (builder, "note", migration->note);
+  pcd_json_add_string (builder, "note", migration->note);
   add_policy (builder, migration);
   json_builder_end_object (builder);
 }
@@ -310,11 +291,11 @@ pcd_show_json (const PcdClientState *state, const char *domain, gboolean pretty)
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
   json_builder_begin_object (builder);
-  add_string (builder, "version", state->version);
-  add_string (builder, "libvirt-uri", state->libvirt_uri);
-  add_boolean (builder, "connected", state->connected);
+  pcd_json_add_string (builder, "version", state->version);
+  pcd_json_add_string (builder, "libvirt-uri", state->libvirt_uri);
+  pcd_json_add_boolean (builder, "connected", state->connected);
   add_time (builder, "connection-since", state->connection_since);
-  add_string (builder, "connection-reason", state->connection_reason);
+  pcd_json_add_string (builder, "connection-reason", state->connection_reason);
   json_builder_set_member_name (builder, "migrations");
   json_builder_begin_array (builder);
   for (guint i = 0; i < state->migrations->len; i++) {

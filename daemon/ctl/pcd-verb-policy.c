@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl policy: checks, lists, shows, sets and simulates policies. Needs no daemon. */
 #include "ctl/pcd-policy-assign.h"
+
+#include "core/pcd-json.h"
 #include "ctl/pcd-policy-simulate.h"
 #include "ctl/pcd-verbs.h"
 
@@ -62,25 +64,11 @@ check (int n, char **files)
 }
 
 static void
-add_string (JsonBuilder *builder, const char *name, const char *value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_string_value (builder, value);
-}
-
-static void
-add_boolean (JsonBuilder *builder, const char *name, gboolean value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_boolean_value (builder, value);
-}
-
-static void
 add_duration (JsonBuilder *builder, const char *name, gint64 usec)
 {
   g_autofree char *text = pcd_duration_to_string (usec);
 
-  add_string (builder, name, text);
+  pcd_json_add_string (builder, name, text);
 }
 
 static void
@@ -112,13 +100,13 @@ static void
 add_step (JsonBuilder *builder, const PcdStep *step)
 {
   json_builder_begin_object (builder);
-  add_string (builder, "when", pcd_when_to_string (step->when));
+  pcd_json_add_string (builder, "when", pcd_when_to_string (step->when));
   add_duration (builder, "after", step->after_usec);
   if (step->predicate != PCD_PREDICATE_NONE)
-    add_string (builder, "if", pcd_predicate_to_string (step->predicate));
-  add_string (builder, "do", pcd_action_to_string (step->action));
+    pcd_json_add_string (builder, "if", pcd_predicate_to_string (step->predicate));
+  pcd_json_add_string (builder, "do", pcd_action_to_string (step->action));
   if (step->has_else)
-    add_string (builder, "else", pcd_action_to_string (step->else_action));
+    pcd_json_add_string (builder, "else", pcd_action_to_string (step->else_action));
   add_params (builder, &step->params, step->action);
   add_duration (builder, "settle", step->settle_usec);
   json_builder_end_object (builder);
@@ -130,11 +118,11 @@ add_arm (JsonBuilder *builder, const PcdPolicyArm *arm)
   json_builder_set_member_name (builder, "arm");
   json_builder_begin_object (builder);
   if (arm->enabled >= 0)
-    add_boolean (builder, "enabled", arm->enabled);
+    pcd_json_add_boolean (builder, "enabled", arm->enabled);
   if (arm->network_timeout_usec >= 0)
     add_duration (builder, "network-timeout", arm->network_timeout_usec);
   if (arm->backstop_usec == 0)
-    add_string (builder, "backstop", "off");
+    pcd_json_add_string (builder, "backstop", "off");
   else if (arm->backstop_usec > 0)
     add_duration (builder, "backstop", arm->backstop_usec);
   json_builder_end_object (builder);
@@ -144,10 +132,10 @@ static void
 add_policy (JsonBuilder *builder, const PcdPolicy *policy, gboolean with_steps)
 {
   json_builder_begin_object (builder);
-  add_string (builder, "name", policy->name);
-  add_string (builder, "description", policy->description);
-  add_string (builder, "origin", policy->origin);
-  add_boolean (builder, "destructive", policy->destructive);
+  pcd_json_add_string (builder, "name", policy->name);
+  pcd_json_add_string (builder, "description", policy->description);
+  pcd_json_add_string (builder, "origin", policy->origin);
+  pcd_json_add_boolean (builder, "destructive", policy->destructive);
   if (with_steps) {
     add_arm (builder, &policy->arm);
     json_builder_set_member_name (builder, "steps");

@@ -2,6 +2,8 @@
 /* What the outcomes of the probe amount to, and their words. Pure: no clock, no I/O. */
 #include "host/pcd-probe.h"
 
+#include "core/pcd-json.h"
+
 #include <errno.h>
 
 /* KVM_RUN returns within microseconds of CPU time once it is on its way out (5.6 ms was seen in a
@@ -204,23 +206,13 @@ pcd_probe_judge (const PcdProbeFault *faults,
 }
 
 static void
-add_text (JsonBuilder *builder, const char *name, const char *text)
-{
-  json_builder_set_member_name (builder, name);
-  if (text)
-    json_builder_add_string_value (builder, text);
-  else
-    json_builder_add_null_value (builder);
-}
-
-static void
 add_fault (JsonBuilder *builder, PcdProbeKind kind, const PcdProbeFault *fault)
 {
   gboolean interruptible = fault->outcome == PCD_PROBE_INTERRUPTIBLE;
 
   json_builder_begin_object (builder);
-  add_text (builder, "kind", pcd_probe_kind_to_string (kind));
-  add_text (builder, "outcome", pcd_probe_outcome_to_string (fault->outcome));
+  pcd_json_add_string (builder, "kind", pcd_probe_kind_to_string (kind));
+  pcd_json_add_string (builder, "outcome", pcd_probe_outcome_to_string (fault->outcome));
   json_builder_set_member_name (builder, "interruptible");
   if (interruptible || fault->outcome == PCD_PROBE_NOT_INTERRUPTIBLE)
     json_builder_add_boolean_value (builder, interruptible);
@@ -233,7 +225,7 @@ add_fault (JsonBuilder *builder, PcdProbeKind kind, const PcdProbeFault *fault)
     json_builder_add_null_value (builder);
   json_builder_set_member_name (builder, "retry-completed");
   json_builder_add_boolean_value (builder, fault->retry_completed);
-  add_text (builder, "detail", fault->detail);
+  pcd_json_add_string (builder, "detail", fault->detail);
   json_builder_end_object (builder);
 }
 
@@ -243,10 +235,10 @@ pcd_probe_result_to_json (const PcdProbeResult *result)
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
   json_builder_begin_object (builder);
-  add_text (builder, "kernel", result->kernel);
-  add_text (builder, "verdict", pcd_probe_verdict_to_string (result->verdict));
-  add_text (builder, "how", pcd_probe_how_to_string (result->how));
-  add_text (builder, "reason", result->reason);
+  pcd_json_add_string (builder, "kernel", result->kernel);
+  pcd_json_add_string (builder, "verdict", pcd_probe_verdict_to_string (result->verdict));
+  pcd_json_add_string (builder, "how", pcd_probe_how_to_string (result->how));
+  pcd_json_add_string (builder, "reason", result->reason);
   json_builder_set_member_name (builder, "faults");
   json_builder_begin_array (builder);
   for (PcdProbeKind kind = 0; kind < PCD_N_PROBE_KINDS; kind++)

@@ -3,6 +3,8 @@
  * Must not read anything. */
 #include "host/pcd-threads.h"
 
+#include "core/pcd-json.h"
+
 static PcdAnswer
 all_threads (const PcdThreadReport *report, gboolean kickable, const PcdThread **ret_first)
 {
@@ -136,19 +138,6 @@ pcd_thread_report_summary (const PcdThreadReport *report)
 }
 
 static void
-add_text (JsonBuilder *json, const char *key, const char *text)
-{
-  /* A process may call its threads what it likes; JSON wants UTF-8. */
-  g_autofree char *valid = text ? g_utf8_make_valid (text, -1) : NULL;
-
-  json_builder_set_member_name (json, key);
-  if (valid)
-    json_builder_add_string_value (json, valid);
-  else
-    json_builder_add_null_value (json);
-}
-
-static void
 add_number (JsonBuilder *json, const char *key, gint64 number)
 {
   json_builder_set_member_name (json, key);
@@ -159,13 +148,6 @@ add_number (JsonBuilder *json, const char *key, gint64 number)
 }
 
 static void
-add_flag (JsonBuilder *json, const char *key, gboolean flag)
-{
-  json_builder_set_member_name (json, key);
-  json_builder_add_boolean_value (json, flag);
-}
-
-static void
 add_thread (JsonBuilder *json, const PcdThread *thread)
 {
   const PcdThreadClass *class = &thread->class;
@@ -173,19 +155,19 @@ add_thread (JsonBuilder *json, const PcdThread *thread)
 
   json_builder_begin_object (json);
   add_number (json, "tid", thread->tid);
-  add_text (json, "name", thread->name);
+  pcd_json_add_string (json, "name", thread->name);
   add_number (json, "vcpu", class->vcpu);
-  add_flag (json, "vcpu-disputed", class->vcpu_disputed);
-  add_text (json, "state", state);
-  add_text (json, "blocked", pcd_answer_to_string (class->blocked));
+  pcd_json_add_boolean (json, "vcpu-disputed", class->vcpu_disputed);
+  pcd_json_add_string (json, "state", state);
+  pcd_json_add_string (json, "blocked", pcd_answer_to_string (class->blocked));
   add_number (json, "blocked-usec", thread->blocked_usec);
   add_number (json, "blocked-usec-at-least", thread->blocked_min_usec);
-  add_text (json, "path", pcd_fault_path_to_string (class->path));
-  add_flag (json, "spinning", class->spinning);
-  add_text (json, "kickable", pcd_answer_to_string (class->kickable));
-  add_text (json, "traceable", pcd_answer_to_string (class->traceable));
-  add_text (json, "reason", class->reason);
-  add_text (json, "wchan", thread->wchan);
+  pcd_json_add_string (json, "path", pcd_fault_path_to_string (class->path));
+  pcd_json_add_boolean (json, "spinning", class->spinning);
+  pcd_json_add_string (json, "kickable", pcd_answer_to_string (class->kickable));
+  pcd_json_add_string (json, "traceable", pcd_answer_to_string (class->traceable));
+  pcd_json_add_string (json, "reason", class->reason);
+  pcd_json_add_string (json, "wchan", thread->wchan);
   json_builder_end_object (json);
 }
 
@@ -202,8 +184,10 @@ pcd_thread_report_to_json (const PcdThreadReport *report)
   for (guint i = 0; i < report->threads->len; i++)
     add_thread (json, report->threads->pdata[i]);
   json_builder_end_array (json);
-  add_text (json, "kickable", pcd_answer_to_string (pcd_thread_report_kickable (report, NULL)));
-  add_text (json, "traceable", pcd_answer_to_string (pcd_thread_report_traceable (report, NULL)));
+  pcd_json_add_string (json, "kickable",
+                       pcd_answer_to_string (pcd_thread_report_kickable (report, NULL)));
+  pcd_json_add_string (json, "traceable",
+                       pcd_answer_to_string (pcd_thread_report_traceable (report, NULL)));
   add_number (json, "vcpus", report->n_vcpus);
   json_builder_set_member_name (json, "missing-privileges");
   json_builder_begin_array (json);
@@ -212,7 +196,7 @@ pcd_thread_report_to_json (const PcdThreadReport *report)
   if (report->no_stack)
     json_builder_add_string_value (json, "CAP_SYS_ADMIN");
   json_builder_end_array (json);
-  add_text (json, "summary", summary);
+  pcd_json_add_string (json, "summary", summary);
   json_builder_end_object (json);
   return json_builder_get_root (json);
 }
