@@ -243,13 +243,15 @@ pcd_lines_sample (PcdLines *lines,
 
   for (guint i = lines->open->len; i > 0; i--) {
     Line *line = g_ptr_array_index (lines->open, i - 1);
+    /* Before the sample: what QEMU let go of because it ended shows so in the sample. */
+    const gboolean held = pcd_socket_is_held (line->socket);
 
     if (!judge (lines, line)) {
       PcdCause cause = cause_of_end (lines, line, measure);
 
       closed = closed == PCD_CAUSE_NONE ? cause : pcd_net_cause_combine (closed, cause);
       g_ptr_array_remove_index (lines->open, i - 1);
-    } else if (!pcd_socket_is_held (line->socket)) {
+    } else if (!held) {
       /* QEMU closed it in the normal course of things; ours is the last reference. */
       g_ptr_array_remove_index (lines->open, i - 1);
     } else {
