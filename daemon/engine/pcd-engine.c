@@ -512,6 +512,8 @@ watch_config (const Migration *m)
     config.network_timeout_usec = arm->network_timeout_usec;
   if (arm->backstop_usec >= 0)
     config.backstop_usec = arm->backstop_usec;
+  if (m->engine->env.dry_run)
+    config.arm = FALSE;
   return config;
 }
 
@@ -537,7 +539,8 @@ carry_out (Migration *m, PcdEffects effects)
 {
   PcdEngine *engine = m->engine;
 
-  if (effects & PCD_EFFECT_SHUTDOWN && m->watch) {
+  /* Who only watches, by policy, configuration or dry run, touches nothing. */
+  if (effects & PCD_EFFECT_SHUTDOWN && m->watch && watch_config (m).arm) {
     tell (engine, m, PCD_RECORD_SHUTDOWN, NULL, "dead", m->evidence);
     pcd_watch_shutdown (m->watch);
   }

@@ -162,3 +162,27 @@ def policy_set(lab):
     done = lab.src.ctl("recover", watched.vm.name, timeout=30)
     assert done.rc == 0, done
     watched.finish()
+
+
+@case("rule-8-dry-run-touches-nothing")
+def dry_run(lab):
+    """With --dry-run nothing is armed, shut down or recovered: what would be done is told."""
+    watched = Watched(lab, config=CONFIG, start=False, args=["--dry-run"])
+    watched.start()
+    for side in ("src", "dst"):
+        watched.followers[side].wait("armed", "found", time.monotonic() - 60, 62)
+    cut = lab.cut("drop")
+    time.sleep(4)
+    for side in ("src", "dst"):
+        assert watched.status(side)["phase"] == "postcopy", watched.status(side)
+        assert watched.told(side, cut.t, "shutdown") == [], watched.followers[side].story(cut.t)
+    # The destination, not armed, has nothing outstanding that could go unanswered.
+    assert watched.status("src")["flow"] == "stalled", watched.status("src")
+    lab.src.virsh("domjobabort", watched.vm.name, "--postcopy")
+    watched.followers["src"].wait("phase", "paused", cut.t, 10)
+    cut.heal()
+    time.sleep(3)
+    assert watched.status("src")["phase"] == "paused", watched.status("src")
+    done = lab.src.ctl("recover", watched.vm.name)
+    print(f"# recover: exit {done.rc}: {done.out.strip()} {done.err.strip()}")
+    assert watched.status("src")["phase"] == "paused", watched.status("src")
