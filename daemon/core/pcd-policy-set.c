@@ -173,3 +173,29 @@ pcd_policy_set_select (PcdPolicySet *set,
     *ret_note = notes->len ? g_string_free (g_steal_pointer (&notes), FALSE) : NULL;
   return policy;
 }
+
+PcdPolicy *
+pcd_policy_set_choose (PcdPolicySet *set,
+                       const char *chosen,
+                       const char *wish,
+                       const char *domain,
+                       const PcdPolicyMatch *matches,
+                       guint n_matches,
+                       gboolean allow_destroy,
+                       const char **ret_source,
+                       char **ret_note)
+{
+  PcdPolicy *policy = chosen ? pcd_policy_set_lookup (set, chosen) : NULL;
+
+  if (policy && (allow_destroy || !policy->destructive)) {
+    *ret_source = "operator";
+    *ret_note = NULL;
+    return policy;
+  }
+  policy = pcd_policy_set_select (set, wish, domain, matches, n_matches, allow_destroy, ret_note);
+  if (wish && g_str_equal (policy->name, wish))
+    *ret_source = "metadata";
+  else
+    *ret_source = g_str_equal (policy->name, PCD_POLICY_DEFAULT) ? "default" : "configuration";
+  return policy;
+}

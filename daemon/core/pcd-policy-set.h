@@ -74,6 +74,24 @@ PcdPolicy *pcd_policy_set_select (PcdPolicySet *set,
                                   gboolean allow_destroy,
                                   char **ret_note);
 
+/**
+ * pcd_policy_set_choose:
+ * @chosen: (nullable): the name that an operator chose for this migration
+ * @ret_source: (out): a static string: "operator", "metadata", "configuration", "default"
+ *
+ * As pcd_policy_set_select (), with the operator's choice before all; that is passed over, too, if
+ * it is unknown or not allowed any more.
+ */
+PcdPolicy *pcd_policy_set_choose (PcdPolicySet *set,
+                                  const char *chosen,
+                                  const char *wish,
+                                  const char *domain,
+                                  const PcdPolicyMatch *matches,
+                                  guint n_matches,
+                                  gboolean allow_destroy,
+                                  const char **ret_source,
+                                  char **ret_note);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdPolicySet, pcd_policy_set_unref)
 
 G_END_DECLS

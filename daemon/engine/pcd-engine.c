@@ -311,7 +311,7 @@ pcd_engine_new (const PcdConfig *config, const char *uri)
   engine->connection_time = g_get_real_time ();
   engine->uri = g_strdup (uri);
   engine->wishes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  g_queue_init (&engine->env.waiting);
+  g_queue_init (&engine->env.turns.waiting);
   engine->source = pcd_source_new (uri, &source_callbacks, engine);
   engine->shared = (PcdMigrationEnv){
     .config = &engine->config,
@@ -328,7 +328,7 @@ pcd_engine_new (const PcdConfig *config, const char *uri)
 static void
 use_config (PcdEngine *engine)
 {
-  engine->env.parallel = engine->config.recover_parallel;
+  engine->env.turns.parallel = engine->config.recover_parallel;
   engine->env.allow_destroy = engine->config.allow_destroy;
   engine->env.matches = pcd_config_matches (&engine->config, &engine->env.n_matches);
 }

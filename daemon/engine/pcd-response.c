@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Carries out what the ladder and operators ask: intent to the journal, action to the executor,
- * answer back to the ladder. All on the main thread. */
+/* What the ladder and operators ask becomes an attempt, and its answer goes back to the ladder.
+ * Knows which policy applies; how an attempt goes is pcd-attempt.c's business. */
 #include "engine/pcd-response.h"
 
 #include "core/pcd-foresee.h"
@@ -12,23 +12,6 @@
 /* Tickets of operators: the time, so that they stay unique over restarts, and far above the
  * ladder's own. */
 #define OPERATOR_TICKET ((guint64)1 << 52)
-
-/* From the intent to its end. Outlives its response, whose answer then goes nowhere. */
-typedef struct {
-  PcdResponse *response; /* NULL once that is gone */
-  PcdResponseEnv *env;
-  guint64 ticket;
-  PcdActionKind action;
-  PcdParams params;
-  gboolean has_params;
-  char *address;
-  gboolean force;
-  gboolean counted; /* among env->recoveries */
-  gboolean cancelled;
-  PcdExecution *execution;
-  PcdOrderCallback callback; /* of an operator */
-  gpointer data;
-} Attempt;
 
 struct _PcdResponse {
   PcdResponseEnv *env;
@@ -46,7 +29,7 @@ struct _PcdResponse {
   gboolean we_froze;
   gint64 incident;
   guint64 operator_ticket; /* the last one */
-  GPtrArray *attempts;     /* (element-type Attempt) (unowned) */
+  GPtrArray *attempts;     /* (element-type PcdAttempt): under way */
   guint wakeup;
   PcdMigrationView said; /* the members that fill_view () gives */
   char *last_reason;
@@ -54,21 +37,7 @@ struct _PcdResponse {
   gpointer data;
 };
 
-/* No answer after so long: the thread is left behind. */
-static gint64
-allowed_usec (PcdActionKind action)
-{
-  switch (action) {
-  case PCD_ACTION_RECOVER:
-    return 40 * G_USEC_PER_SEC; /* libvirt gives up a dead connection after 30 s */
-  case PCD_ACTION_DESTROY:
-    return 30 * G_USEC_PER_SEC;
-  case PCD_ACTION_FORCE_PAUSE:
-    return 15 * G_USEC_PER_SEC;
-  default:
-    return 10 * G_USEC_PER_SEC;
-  }
-}
+static const PcdLadderEvent tick = { .kind = PCD_LADDER_TICK };
 
 static void climb (PcdResponse *self, const PcdLadderEvent *event);
 
@@ -85,14 +54,7 @@ set_flag (PcdResponse *self, const char *flag, const char *value)
   pcd_journal_set_flag (self->env->journal, self->uuid, flag, value);
 }
 
-/* ---- one attempt ---- */
-
-static void
-attempt_free (Attempt *attempt)
-{
-  g_free (attempt->address);
-  g_free (attempt);
-}
+/* ---- attempts ---- */
 
 /* What we did to the guest, so that `resume` undoes that and nothing else. */
 static void
@@ -115,119 +77,51 @@ note_deeds (PcdResponse *self, PcdActionKind action, PcdOutcome outcome)
   }
 }
 
-static void launch (Attempt *attempt);
-
-/* The next recovery may have the turn of one that ended. */
 static void
-give_back (PcdResponseEnv *env, gboolean counted)
+on_attempt_starts (PcdAttempt *attempt, PcdRequest *request, const char *way, gpointer data)
 {
-  Attempt *next;
+  PcdResponse *self = data;
 
-  if (!counted)
-    return;
-  env->recoveries--;
-  while (env->recoveries < env->parallel && (next = g_queue_pop_head (&env->waiting)))
-    launch (next);
+  request->uuid = self->uuid;
+  request->name = self->name;
+  request->state = self->state;
+  request->libvirt_uri = self->env->uri;
+  request->host.we_stopped = self->we_stopped;
+  request->host.allow_destroy = self->env->allow_destroy;
+  self->callbacks->fill (request, way, self->data);
+  tell (self, request->action, "started", NULL);
 }
 
-/* The attempt's end, whatever it was. */
 static void
-settle (Attempt *attempt, PcdOutcome outcome, const char *reason)
+on_attempt_ended (PcdAttempt *attempt, PcdOutcome outcome, const char *reason, gpointer data)
 {
-  PcdResponse *self = attempt->response;
-  PcdResponseEnv *env = attempt->env;
-  const gboolean counted = attempt->counted;
-  const PcdActionKind action = attempt->action;
-  const gboolean operators = attempt->ticket >= OPERATOR_TICKET;
+  PcdResponse *self = data;
+  const PcdActionKind action = pcd_attempt_get_action (attempt);
+  const guint64 ticket = pcd_attempt_get_ticket (attempt);
   const PcdLadderEvent event = {
-    .kind = operators ? PCD_LADDER_OPERATOR_ENDED : PCD_LADDER_FINISHED,
-    .ticket = attempt->ticket,
+    .kind = ticket >= OPERATOR_TICKET ? PCD_LADDER_OPERATOR_ENDED : PCD_LADDER_FINISHED,
+    .ticket = ticket,
     .outcome = outcome,
     .action = action,
   };
 
-  if (attempt->callback)
-    attempt->callback (outcome, reason, attempt->data);
-  if (!self) {
-    give_back (env, counted);
-    attempt_free (attempt);
-    return;
-  }
   g_ptr_array_remove (self->attempts, attempt);
-  attempt_free (attempt);
-
   note_deeds (self, action, outcome);
   g_free (self->last_reason);
   self->last_reason = g_strdup (reason);
   self->said.last_action = pcd_action_to_string (action);
   self->said.last_outcome = pcd_outcome_to_string (outcome);
-  pcd_journal_result (self->env->journal, self->incident, event.ticket,
-                      pcd_outcome_to_string (outcome), reason, &self->ladder, g_get_real_time ());
+  pcd_journal_result (self->env->journal, self->incident, ticket, pcd_outcome_to_string (outcome),
+                      reason, &self->ladder, g_get_real_time ());
   tell (self, action, pcd_outcome_to_string (outcome), reason);
-  give_back (env, counted);
+  pcd_attempt_free (attempt);
   climb (self, &event);
 }
 
-static void
-on_answer (PcdOutcome outcome, const char *reason, gpointer data)
-{
-  Attempt *attempt = data;
-
-  attempt->execution = NULL;
-  settle (attempt, outcome, reason);
-}
-
-static void
-launch (Attempt *attempt)
-{
-  PcdResponse *self = attempt->response;
-  PcdRequest request = { .action = attempt->action };
-
-  if (!self || attempt->cancelled) {
-    settle (attempt, PCD_OUTCOME_FAILED, "cancelled before it began");
-    return;
-  }
-  if (!pcd_executor_find (attempt->action)) {
-    settle (attempt, PCD_OUTCOME_REFUSED, "this build of postcopyd has no such action");
-    return;
-  }
-  if (attempt->action == PCD_ACTION_RECOVER && !attempt->counted) {
-    if (self->env->recoveries >= self->env->parallel) {
-      g_queue_push_tail (&self->env->waiting, attempt);
-      return;
-    }
-    attempt->counted = TRUE;
-    self->env->recoveries++;
-  }
-  request.params = attempt->has_params ? &attempt->params : NULL;
-  request.uuid = self->uuid;
-  request.name = self->name;
-  request.state = self->state;
-  request.libvirt_uri = self->env->uri;
-  request.host.we_stopped = self->we_stopped;
-  request.host.allow_destroy = self->env->allow_destroy;
-  request.host.override = attempt->force;
-  self->callbacks->fill (&request, attempt->address, self->data);
-  tell (self, attempt->action, "started", NULL);
-  attempt->execution =
-      pcd_executor_start (&request, allowed_usec (attempt->action), on_answer, attempt);
-  g_clear_pointer (&request.host.peers, g_ptr_array_unref);
-}
-
-static void
-on_intent (const GError *error, gpointer data)
-{
-  Attempt *attempt = data;
-
-  if (error) {
-    /* Rule 5: what could not be written down is not done. */
-    g_autofree char *reason = g_strdup_printf ("the journal cannot be written: %s", error->message);
-
-    settle (attempt, PCD_OUTCOME_FAILED, reason);
-    return;
-  }
-  launch (attempt);
-}
+static const PcdAttemptCallbacks attempt_callbacks = {
+  .starts = on_attempt_starts,
+  .ended = on_attempt_ended,
+};
 
 static gboolean
 is_trouble (const PcdState *state)
@@ -245,30 +139,24 @@ open_incident (PcdResponse *self)
 }
 
 static void
-begin (PcdResponse *self, Attempt *attempt, const char *who)
+begin (PcdResponse *self, const PcdAttemptSpec *spec, const char *who)
 {
-  attempt->response = self;
-  attempt->env = self->env;
+  PcdAttempt *attempt = pcd_attempt_new (spec, &self->env->turns, &attempt_callbacks, self);
+
   g_ptr_array_add (self->attempts, attempt);
   open_incident (self);
-  pcd_journal_intent (self->env->journal, self->incident, attempt->ticket,
-                      pcd_action_to_string (attempt->action), who, &self->ladder,
-                      g_get_real_time (), on_intent, attempt);
+  pcd_attempt_begin (attempt, self->env->journal, self->incident, who, &self->ladder);
 }
 
 static void
 cancel (PcdResponse *self, guint64 ticket)
 {
   for (guint i = 0; i < self->attempts->len; i++) {
-    Attempt *attempt = g_ptr_array_index (self->attempts, i);
+    PcdAttempt *attempt = g_ptr_array_index (self->attempts, i);
 
-    if (attempt->ticket != ticket)
+    if (pcd_attempt_get_ticket (attempt) != ticket)
       continue;
-    attempt->cancelled = TRUE;
-    if (attempt->execution)
-      pcd_execution_cancel (attempt->execution);
-    else if (g_queue_remove (&self->env->waiting, attempt))
-      settle (attempt, PCD_OUTCOME_FAILED, "cancelled before it began");
+    pcd_attempt_cancel (attempt);
     return;
   }
 }
@@ -278,20 +166,17 @@ cancel (PcdResponse *self, guint64 ticket)
 static void
 carry_out (PcdResponse *self, const PcdLadderEffect *effect)
 {
+  const PcdAttemptSpec spec = {
+    .ticket = effect->ticket,
+    .action = effect->action,
+    .params = effect->params,
+  };
   g_autofree char *who = NULL;
-  Attempt *attempt;
 
   switch (effect->kind) {
   case PCD_LADDER_START:
     who = g_strdup_printf ("policy %s", self->policy->name);
-    attempt = g_new0 (Attempt, 1);
-    attempt->ticket = effect->ticket;
-    attempt->action = effect->action;
-    if (effect->params) {
-      attempt->params = *effect->params;
-      attempt->has_params = TRUE;
-    }
-    begin (self, attempt, who);
+    begin (self, &spec, who);
     break;
   case PCD_LADDER_WOULD:
     tell (self, effect->action, "would", "dry run");
@@ -314,7 +199,6 @@ carry_out (PcdResponse *self, const PcdLadderEffect *effect)
 static gboolean
 on_wakeup (gpointer data)
 {
-  const PcdLadderEvent tick = { .kind = PCD_LADDER_TICK };
   PcdResponse *self = data;
 
   self->wakeup = 0;
@@ -356,21 +240,11 @@ static void
 select_policy (PcdResponse *self)
 {
   g_autofree char *note = NULL;
-  PcdPolicy *policy = NULL;
-  const char *source = "operator";
+  const char *source;
+  PcdPolicy *policy = pcd_policy_set_choose (self->env->policies, self->chosen, self->wish,
+                                             self->name, self->env->matches, self->env->n_matches,
+                                             self->env->allow_destroy, &source, &note);
 
-  if (self->chosen)
-    policy = pcd_policy_set_lookup (self->env->policies, self->chosen);
-  if (policy && policy->destructive && !self->env->allow_destroy)
-    policy = NULL;
-  if (!policy) {
-    policy = pcd_policy_set_select (self->env->policies, self->wish, self->name, self->env->matches,
-                                    self->env->n_matches, self->env->allow_destroy, &note);
-    if (self->wish && g_str_equal (policy->name, self->wish))
-      source = "metadata";
-    else
-      source = g_str_equal (policy->name, PCD_POLICY_DEFAULT) ? "default" : "configuration";
-  }
   if (self->policy && !g_str_equal (self->policy->name, policy->name))
     self->callbacks->tell (PCD_RECORD_POLICY, self->policy->name, policy->name, note, self->data);
   else if (note)
@@ -464,13 +338,8 @@ void
 pcd_response_free (PcdResponse *self)
 {
   g_clear_handle_id (&self->wakeup, g_source_remove);
-  for (guint i = 0; i < self->attempts->len; i++) {
-    Attempt *attempt = g_ptr_array_index (self->attempts, i);
-
-    attempt->response = NULL;
-    if (attempt->execution)
-      pcd_execution_cancel (attempt->execution);
-  }
+  for (guint i = 0; i < self->attempts->len; i++)
+    pcd_attempt_abandon (g_ptr_array_index (self->attempts, i));
   g_ptr_array_unref (self->attempts);
   pcd_policy_unref (self->policy);
   g_free (self->uuid);
@@ -495,8 +364,6 @@ pcd_response_update (PcdResponse *self,
                      const PcdMeasure *measure,
                      PcdFact peer_answers)
 {
-  const PcdLadderEvent tick = { .kind = PCD_LADDER_TICK };
-
   self->state = *state;
   self->facts[PCD_PREDICATE_PEER_ANSWERS] = peer_answers;
   if (measure) {
@@ -518,8 +385,6 @@ pcd_response_update (PcdResponse *self,
 void
 pcd_response_reselect (PcdResponse *self)
 {
-  const PcdLadderEvent tick = { .kind = PCD_LADDER_TICK };
-
   select_policy (self);
   climb (self, &tick);
 }
@@ -541,7 +406,15 @@ pcd_response_order (PcdResponse *self,
                     gpointer data)
 {
   const PcdLadderEvent began = { .kind = PCD_LADDER_OPERATOR_BEGAN, .action = order->action };
-  Attempt *attempt;
+  const PcdParams defaults = pcd_params_init (order->action);
+  PcdAttemptSpec spec = {
+    .action = order->action,
+    .params = order->params ? order->params : &defaults,
+    .way = order->address,
+    .force = order->force,
+    .callback = callback,
+    .callback_data = data,
+  };
 
   if (order->dry_run || self->env->dry_run) {
     g_autofree char *text =
@@ -550,26 +423,16 @@ pcd_response_order (PcdResponse *self,
     callback (PCD_OUTCOME_DONE, text, data);
     return;
   }
-  attempt = g_new0 (Attempt, 1);
   self->operator_ticket =
       MAX (self->operator_ticket + 1, OPERATOR_TICKET + (guint64)g_get_real_time ());
-  attempt->ticket = self->operator_ticket;
-  attempt->action = order->action;
-  attempt->params = order->params ? *order->params : pcd_params_init (order->action);
-  attempt->has_params = TRUE;
-  attempt->address = g_strdup (order->address);
-  attempt->force = order->force;
-  attempt->callback = callback;
-  attempt->data = data;
+  spec.ticket = self->operator_ticket;
   climb (self, &began);
-  begin (self, attempt, order->who);
+  begin (self, &spec, order->who);
 }
 
 void
 pcd_response_hold (PcdResponse *self, gboolean held, const char *who)
 {
-  const PcdLadderEvent tick = { .kind = PCD_LADDER_TICK };
-
   if (self->held == held)
     return;
   self->held = held;
@@ -618,7 +481,7 @@ pcd_response_get_incident (const PcdResponse *self)
 void
 pcd_response_fill_view (PcdResponse *self, PcdMigrationView *view)
 {
-  const Attempt *running = self->attempts->len ? g_ptr_array_index (self->attempts, 0) : NULL;
+  const PcdAttempt *running = self->attempts->len ? g_ptr_array_index (self->attempts, 0) : NULL;
   PcdActionKind next;
   gint64 when;
 
@@ -626,7 +489,7 @@ pcd_response_fill_view (PcdResponse *self, PcdMigrationView *view)
   view->policy_source = self->policy_source;
   view->held = self->held;
   view->incident = self->incident;
-  view->doing = running ? pcd_action_to_string (running->action) : NULL;
+  view->doing = running ? pcd_action_to_string (pcd_attempt_get_action (running)) : NULL;
   view->last_action = self->said.last_action;
   view->last_outcome = self->said.last_outcome;
   view->last_reason = self->last_reason;

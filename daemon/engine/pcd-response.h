@@ -4,7 +4,7 @@
 #pragma once
 
 #include "core/pcd-policy-set.h"
-#include "engine/pcd-executor.h"
+#include "engine/pcd-attempt.h"
 #include "engine/pcd-watch.h"
 #include "journal/pcd-journal.h"
 
@@ -20,9 +20,7 @@ typedef struct _PcdResponse PcdResponse;
  * @uri: (nullable): this host's libvirt
  * @allow_destroy: the host's own configuration says so
  * @dry_run: tell what would be done
- * @parallel: at most so many recoveries at a time
- * @recoveries: how many run
- * @waiting: (element-type Attempt): recoveries that wait for their turn
+ * @turns: of recoveries
  */
 typedef struct {
   PcdPolicySet *policies;
@@ -32,9 +30,7 @@ typedef struct {
   const char *uri;
   gboolean allow_destroy;
   gboolean dry_run;
-  guint parallel;
-  guint recoveries;
-  GQueue waiting;
+  PcdTurns turns;
 } PcdResponseEnv;
 
 /**

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Carries one action out: intent to the journal, its turn, the action to the executor, the answer.
+ * Decides nothing about what comes next. */
+#include "engine/pcd-attempt.h"
+
+/* From the intent to its end. Outlives its response, whose answer then goes nowhere. */
+struct _PcdAttempt {
+  const PcdAttemptCallbacks *callbacks; /* NULL once nobody is interested */
+  gpointer data;
+  PcdTurns *turns;
+  guint64 ticket;
+  PcdActionKind action;
+  PcdParams params;
+  gboolean has_params;
+  char *way;
+  gboolean force;
+  gboolean counted; /* among turns->recoveries */
+  gboolean cancelled;
+  PcdExecution *execution;
+  PcdOrderCallback callback; /* of an operator */
+  gpointer callback_data;
+};
+
+/* No answer after so long: the thread is left behind. */
+static gint64
+allowed_usec (PcdActionKind action)
+{
+  switch (action) {
+  case PCD_ACTION_RECOVER:
+    return 40 * G_USEC_PER_SEC; /* libvirt gives up a dead connection after 30 s */
+  case PCD_ACTION_DESTROY:
+    return 30 * G_USEC_PER_SEC;
+  case PCD_ACTION_FORCE_PAUSE:
+    return 15 * G_USEC_PER_SEC;
+  default:
+    return 10 * G_USEC_PER_SEC;
+  }
+}
+
+PcdAttempt *
+pcd_attempt_new (const PcdAttemptSpec *spec,
+                 PcdTurns *turns,
+                 const PcdAttemptCallbacks *callbacks,
+                 gpointer data)
+{
+  PcdAttempt *attempt = g_new0 (PcdAttempt, 1);
+
+  attempt->callbacks = callbacks;
+  attempt->data = data;
+  attempt->turns = turns;
+  attempt->ticket = spec->ticket;
+  attempt->action = spec->action;
+  if (spec->params) {
+    attempt->params = *spec->params;
+    attempt->has_params = TRUE;
+  }
+  attempt->way = g_strdup (spec->way);
+  attempt->force = spec->force;
+  attempt->callback = spec->callback;
+  attempt->callback_data = spec->callback_data;
+  return attempt;
+}
+
+static void launch (PcdAttempt *attempt);
+
+/* The next recovery may have the turn of one that ended. */
+static void
+give_back (PcdTurns *turns)
+{
+  PcdAttempt *next;
+
+  turns->recoveries--;
+  while (turns->recoveries < turns->parallel && (next = g_queue_pop_head (&turns->waiting)))
+    launch (next);
+}
+
+void
+pcd_attempt_free (PcdAttempt *attempt)
+{
+  PcdTurns *turns = attempt->counted ? attempt->turns : NULL;
+
+  g_free (attempt->way);
+  g_free (attempt);
+  if (turns)
+    give_back (turns);
+}
+
+/* The attempt's end, whatever it was. */
+static void
+settle (PcdAttempt *attempt, PcdOutcome outcome, const char *reason)
+{
+  if (attempt->callback)
+    attempt->callback (outcome, reason, attempt->callback_data);
+  if (attempt->callbacks)
+    attempt->callbacks->ended (attempt, outcome, reason, attempt->data);
+  else
+    pcd_attempt_free (attempt);
+}
+
+static void
+on_answer (PcdOutcome outcome, const char *reason, gpointer data)
+{
+  PcdAttempt *attempt = data;
+
+  attempt->execution = NULL;
+  settle (attempt, outcome, reason);
+}
+
+/* Whether a recovery may begin; if not, it waits for its turn. */
+static gboolean
+take_turn (PcdAttempt *attempt)
+{
+  PcdTurns *turns = attempt->turns;
+
+  if (attempt->action != PCD_ACTION_RECOVER || attempt->counted)
+    return TRUE;
+  if (turns->recoveries >= turns->parallel) {
+    g_queue_push_tail (&turns->waiting, attempt);
+    return FALSE;
+  }
+  attempt->counted = TRUE;
+  turns->recoveries++;
+  return TRUE;
+}
+
+static void
+launch (PcdAttempt *attempt)
+{
+  PcdRequest request = { .action = attempt->action };
+
+  if (!attempt->callbacks || attempt->cancelled) {
+    settle (attempt, PCD_OUTCOME_FAILED, "cancelled before it began");
+    return;
+  }
+  if (!pcd_executor_find (attempt->action)) {
+    settle (attempt, PCD_OUTCOME_REFUSED, "this build of postcopyd has no such action");
+    return;
+  }
+  if (!take_turn (attempt))
+    return;
+  request.params = attempt->has_params ? &attempt->params : NULL;
+  request.host.override = attempt->force;
+  attempt->callbacks->starts (attempt, &request, attempt->way, attempt->data);
+  attempt->execution =
+      pcd_executor_start (&request, allowed_usec (attempt->action), on_answer, attempt);
+  g_clear_pointer (&request.host.peers, g_ptr_array_unref);
+}
+
+static void
+on_intent (const GError *error, gpointer data)
+{
+  PcdAttempt *attempt = data;
+
+  if (error) {
+    /* Rule 5: what could not be written down is not done. */
+    g_autofree char *reason = g_strdup_printf ("the journal cannot be written: %s", error->message);
+
+    settle (attempt, PCD_OUTCOME_FAILED, reason);
+    return;
+  }
+  launch (attempt);
+}
+
+void
+pcd_attempt_begin (PcdAttempt *attempt,
+                   PcdJournal *journal,
+                   gint64 incident,
+                   const char *who,
+                   const PcdLadder *ladder)
+{
+  pcd_journal_intent (journal, incident, attempt->ticket, pcd_action_to_string (attempt->action),
+                      who, ladder, g_get_real_time (), on_intent, attempt);
+}
+
+void
+pcd_attempt_cancel (PcdAttempt *attempt)
+{
+  attempt->cancelled = TRUE;
+  if (attempt->execution)
+    pcd_execution_cancel (attempt->execution);
+  else if (g_queue_remove (&attempt->turns->waiting, attempt))
+    settle (attempt, PCD_OUTCOME_FAILED, "cancelled before it began");
+}
+
+void
+pcd_attempt_abandon (PcdAttempt *attempt)
+{
+  attempt->callbacks = NULL;
+  if (attempt->execution)
+    pcd_execution_cancel (attempt->execution);
+}
+
+guint64
+pcd_attempt_get_ticket (const PcdAttempt *attempt)
+{
+  return attempt->ticket;
+}
+
+PcdActionKind
+pcd_attempt_get_action (const PcdAttempt *attempt)
+{
+  return attempt->action;
+}
