@@ -3,12 +3,14 @@
 still meanwhile, survives its own death, and never does a thing twice."""
 
 import json
+import os
 import random
 import signal
 import time
 
 from pcdlab import verify_memory
 from pcdlab.case import case
+from pcdlab.host import POLICIES
 from pcdlab.wait import wait_for
 from pcdlab.watched import TIMEOUT, Watched
 
@@ -121,6 +123,36 @@ def slow_long(lab):
         assert actions(watched, side) == [], actions(watched, side)
     cut.heal()
     watched.finish()
+
+
+def slow_under(lab, policy):
+    """64 KiB/s for 60 s: neither side tells an action, not even notify."""
+    config = f"{CONFIG}[host]\nallow-destroy = yes\n[policy]\ndefault = {policy}\n"
+    watched = Watched(lab, config=config, start=False)
+    watched.start()
+    if policy != "observe":  # it arms nothing
+        watched.wait_armed()
+    for side in ("src", "dst"):
+        status = wait_for(lambda: watched.status(side), 5, f"a status on {side}")
+        assert status["policy"] == policy, status
+    cut = lab.cut("rate", kib_per_s=64)
+    time.sleep(60)
+    watched.never_left_postcopy(cut.t)
+    flows = {side: watched.told(side, cut.t, "flow") for side in ("src", "dst")}
+    for side in ("src", "dst"):
+        assert actions(watched, side) == [], (policy, side, actions(watched, side))
+    cut.heal()
+    watched.finish()
+    print(f"# {policy}: no action; flow {flows}", flush=True)
+
+
+@case("long-rule-10-slow-every-policy", timeout=900)
+def slow_every_policy(lab):
+    """64 KiB/s for 60 s under each shipped policy: no action at all, not even notify."""
+    for policy in sorted(name[:-5] for name in os.listdir(POLICIES)
+                         if name.endswith(".json") and not name.endswith(".schema.json")):
+        lab.clean()
+        slow_under(lab, policy)
 
 
 @case("long-rule-5-killed-50-times", timeout=3000)
