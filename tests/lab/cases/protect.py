@@ -94,6 +94,50 @@ def protect_tcg(lab):
     protected(lab)
 
 
+def plain_libvirt(lab):
+    """What a person has without postcopyd, at a destination whose vCPU waits for a page: seconds
+    until `virsh suspend` failed, and how long raw QMP `stop` had no answer."""
+    vm = lab.vm(monitor=True, mib=200)
+    lab.migrate(vm, postcopy_bandwidth=1).to_postcopy(1)
+    monitor = vm.qmp("dst")
+    try:
+        lab.cut("reset-box")
+        wait_for(lambda: monitor.command("query-migrate")["status"] == "postcopy-paused", 20,
+                 "postcopy-paused on dst")
+        wait_for(lambda: stands_still(vm), 20, "a vCPU that waits for a page")
+        suspend = lab.dst.virsh("suspend", vm.name, timeout=60, check=False)
+        print(f"# virsh suspend: exit {suspend.rc} after {suspend.seconds:.1f} s: "
+              f"{suspend.err.strip()}")
+        assert suspend.rc != 0, suspend
+        began = time.monotonic()
+        try:
+            monitor.command("stop", timeout=10)
+        except TimeoutError:
+            pass
+        stop = time.monotonic() - began
+        hangs = False
+        try:
+            monitor.command("query-status", timeout=2)
+        except TimeoutError:
+            hangs = True
+        print(f"# raw QMP stop: {'no answer' if stop >= 10 else 'answered'} after {stop:.1f} s; "
+              f"query-status after it: {'no answer' if hangs else 'answered'} within 2 s")
+        return suspend.seconds, stop
+    finally:
+        monitor.close()
+
+
+@case("long-protect-beside-libvirt", lab=HOOKED, timeout=400)
+def beside_libvirt(lab):
+    """Policy protect holds a guest still while monitors answer; beside it, on the same hosts, plain
+    `virsh suspend` fails after 30 s and raw QMP `stop` hangs."""
+    protected(lab)
+    lab.clean()
+    suspend, stop = plain_libvirt(lab)
+    assert suspend >= 25, f"virsh suspend took {suspend:.1f} s"
+    assert stop > 5, f"raw stop was answered after {stop:.1f} s"
+
+
 def fence(lab, config):
     watched = Watched(lab, config=config, before=wish("fence"))
     killed = lab.cut("kill-qemu", side="src", domain=watched.vm.name)
