@@ -107,7 +107,7 @@ def plain_libvirt(lab):
         wait_for(lambda: stands_still(vm), 20, "a vCPU that waits for a page")
         suspend = lab.dst.virsh("suspend", vm.name, timeout=60, check=False)
         print(f"# virsh suspend: exit {suspend.rc} after {suspend.seconds:.1f} s: "
-              f"{suspend.err.strip()}")
+              f"{' '.join(suspend.err.split())}")
         assert suspend.rc != 0, suspend
         began = time.monotonic()
         try:
