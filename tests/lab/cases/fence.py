@@ -221,11 +221,11 @@ def libvirtd_stopped(lab):
     print(f"# {verify_memory(watched.vm, 'dst')}")
 
 
-def left_alone(watched, seconds):
-    """Paused by a dead link that heals: for that long nothing is done about it on either side."""
+def left_alone(watched, seconds, kind="link-down", cause="network"):
+    """Paused by a network that heals: for that long nothing is done about it on either side."""
     lab = watched.lab
-    cut = lab.cut("link-down")
-    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+    cut = lab.cut(kind)
+    watched.both_paused(cut.t, TIMEOUT + 1, cause)
     cut.heal()
     time.sleep(seconds)
     for side in ("src", "dst"):
@@ -256,9 +256,13 @@ def hold(lab):
 def dry_run(lab):
     """postcopyd --dry-run tells what it would do, does none of it, for operators neither, and
     journals no intent; a daemon that is started without it does it."""
-    watched = Watched(lab, config=CONFIG, args=["--dry-run"])
+    watched = Watched(lab, config=CONFIG, args=["--dry-run"], start=False)
+    watched.start()
     name = watched.vm.name
-    left_alone(watched, 5)
+    # Not armed, so that QEMU has to notice by itself.
+    left_alone(watched, 5, "reset-box", "peer-closed")
+    for side in ("src", "dst"):
+        assert watched.told(side, 0, "armed") == [], watched.followers[side].story()
     told = actions(watched, "src")
     print(f"# src: {told}")
     assert ("recover", "would") in [a[:2] for a in told], told
