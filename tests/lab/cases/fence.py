@@ -221,11 +221,12 @@ def libvirtd_stopped(lab):
     print(f"# {verify_memory(watched.vm, 'dst')}")
 
 
-def left_alone(watched, seconds, kind="link-down", cause="network"):
+def left_alone(watched, seconds, kind="link-down"):
     """Paused by a network that heals: for that long nothing is done about it on either side."""
     lab = watched.lab
     cut = lab.cut(kind)
-    watched.both_paused(cut.t, TIMEOUT + 1, cause)
+    for side in ("src", "dst"):
+        watched.followers[side].wait("phase", "paused", cut.t, TIMEOUT + 1)
     cut.heal()
     time.sleep(seconds)
     for side in ("src", "dst"):
@@ -259,10 +260,12 @@ def dry_run(lab):
     watched = Watched(lab, config=CONFIG, args=["--dry-run"], start=False)
     watched.start()
     name = watched.vm.name
-    # Not armed, so that QEMU has to notice by itself.
-    left_alone(watched, 5, "reset-box", "peer-closed")
     for side in ("src", "dst"):
-        assert watched.told(side, 0, "armed") == [], watched.followers[side].story()
+        wait_for(lambda: watched.status(side)["phase"] == "postcopy", 5, f"postcopy on {side}")
+    # Nothing is armed, so that both ends have to be told.
+    left_alone(watched, 5, "reset")
+    for side in ("src", "dst"):
+        assert "armed" not in watched.told(side, 0, "armed"), watched.followers[side].story()
     told = actions(watched, "src")
     print(f"# src: {told}")
     assert ("recover", "would") in [a[:2] for a in told], told
