@@ -382,6 +382,13 @@ pcd_engine_free (PcdEngine *engine)
   g_clear_pointer (&engine->source, pcd_source_free);
   g_clear_pointer (&engine->netnews, pcd_netnews_free);
   g_ptr_array_unref (engine->migrations);
+  g_clear_pointer (&engine->env.journal, pcd_journal_close);
+  g_clear_pointer (&engine->env.policies, pcd_policy_set_unref);
+  g_clear_pointer (&engine->left, g_ptr_array_unref);
+  g_clear_pointer (&engine->flags, g_hash_table_unref);
+  g_hash_table_unref (engine->wishes);
+  g_free (engine->uri);
+  g_free (engine->policy_dir);
   pcd_teller_free (engine->teller);
   g_free (engine->connection_reason);
   pcd_config_clear (&engine->config);

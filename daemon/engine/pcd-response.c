@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define EVIDENCE_USEC (300 * (gint64)1000)
+
 /* Tickets of operators: the time, so that they stay unique over restarts, and far above the
  * ladder's own. */
 #define OPERATOR_TICKET ((guint64)1 << 52)
@@ -358,12 +360,23 @@ fact_of (PcdAnswer answer)
                                    : PCD_FACT_UNKNOWN;
 }
 
+/* QEMU's word of a pause may be some ms ahead of the evidence why, and a pause that an operator
+ * asked for is not to be undone. */
+static gboolean
+waits_for_evidence (const PcdState *state, gint64 now)
+{
+  return state->phase == PCD_PHASE_PAUSED && state->cause == PCD_CAUSE_UNKNOWN &&
+         now - state->phase_since < EVIDENCE_USEC;
+}
+
 void
 pcd_response_update (PcdResponse *self,
                      const PcdState *state,
                      const PcdMeasure *measure,
                      PcdFact peer_answers)
 {
+  const gint64 now = g_get_monotonic_time ();
+
   self->state = *state;
   self->facts[PCD_PREDICATE_PEER_ANSWERS] = peer_answers;
   if (measure) {
@@ -374,7 +387,10 @@ pcd_response_update (PcdResponse *self,
   }
   if (is_trouble (state))
     open_incident (self);
-  climb (self, &tick);
+  if (waits_for_evidence (state, now))
+    set_wakeup (self, state->phase_since + EVIDENCE_USEC, now);
+  else
+    climb (self, &tick);
   if (self->incident && pcd_phase_has_ended (state->phase) && self->attempts->len == 0) {
     pcd_journal_end_incident (self->env->journal, self->incident,
                               pcd_phase_to_string (state->phase), g_get_real_time ());
