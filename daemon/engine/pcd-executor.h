@@ -8,7 +8,6 @@
 
 G_BEGIN_DECLS
 
-typedef struct _PcdExecutor PcdExecutor;
 typedef struct _PcdExecution PcdExecution;
 
 /**

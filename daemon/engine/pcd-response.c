@@ -28,7 +28,6 @@ struct _PcdResponse {
   const char *policy_source;
   gboolean held;
   gboolean we_stopped;
-  gboolean we_froze;
   gint64 incident;
   guint64 operator_ticket; /* the last one */
   GPtrArray *attempts;     /* (element-type PcdAttempt): under way */
@@ -58,7 +57,8 @@ set_flag (PcdResponse *self, const char *flag, const char *value)
 
 /* ---- attempts ---- */
 
-/* What we did to the guest, so that `resume` undoes that and nothing else. */
+/* What we did to the guest, so that `resume` undoes that and nothing else. What is frozen it finds
+ * by the mark on the cgroup itself. */
 static void
 note_deeds (PcdResponse *self, PcdActionKind action, PcdOutcome outcome)
 {
@@ -67,15 +67,9 @@ note_deeds (PcdResponse *self, PcdActionKind action, PcdOutcome outcome)
     self->we_stopped = TRUE;
     set_flag (self, "stopped", "yes");
   }
-  if (outcome != PCD_OUTCOME_DONE)
-    return;
-  if (action == PCD_ACTION_FREEZE) {
-    self->we_froze = TRUE;
-    set_flag (self, "frozen", "yes");
-  } else if (action == PCD_ACTION_RESUME) {
-    self->we_stopped = self->we_froze = FALSE;
+  if (action == PCD_ACTION_RESUME && outcome == PCD_OUTCOME_DONE) {
+    self->we_stopped = FALSE;
     set_flag (self, "stopped", NULL);
-    set_flag (self, "frozen", NULL);
   }
 }
 
@@ -272,7 +266,6 @@ take_over (PcdResponse *self, const PcdOpenIncident *left)
   /* What was done cannot be read: a person has to look before anything is done again. */
   self->held = g_hash_table_contains (left->flags, "held") || left->ladder_error;
   self->we_stopped = g_hash_table_contains (left->flags, "stopped");
-  self->we_froze = g_hash_table_contains (left->flags, "frozen");
   self->chosen = g_strdup (g_hash_table_lookup (left->flags, "policy"));
 }
 
