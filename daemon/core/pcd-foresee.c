@@ -36,6 +36,7 @@ pcd_ladder_foresee (const PcdLadder *ladder,
                     gint64 *ret_when)
 {
   gint64 first = G_MAXINT64;
+  gboolean waits = FALSE;
 
   if (ladder->held)
     return FALSE;
@@ -51,6 +52,10 @@ pcd_ladder_foresee (const PcdLadder *ladder,
     if (record && (record->status == PCD_STEP_RUNNING || record->status == PCD_STEP_DONE ||
                    record->status == PCD_STEP_GAVE_UP))
       continue;
+    if (record && pcd_ladder_waits_for_peer (ladder, record, step->action)) {
+      waits = TRUE;
+      continue;
+    }
     if (record)
       due = MAX (due, record->not_before);
     if (due < first) {
@@ -59,5 +64,9 @@ pcd_ladder_foresee (const PcdLadder *ladder,
       *ret_when = due;
     }
   }
-  return first != G_MAXINT64;
+  if (first != G_MAXINT64 || !waits)
+    return first != G_MAXINT64;
+  *ret_action = PCD_ACTION_RECOVER;
+  *ret_when = PCD_FORESEE_PEER_ANSWERS;
+  return TRUE;
 }

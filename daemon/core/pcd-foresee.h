@@ -7,10 +7,14 @@
 
 G_BEGIN_DECLS
 
+/* Not at a time, but as soon as the destination's libvirt answers. */
+#define PCD_FORESEE_PEER_ANSWERS G_MAXINT64
+
 /**
  * pcd_ladder_foresee:
  * @ret_action: (out): the next action; `do`, though it may be `else` when the time comes
- * @ret_when: (out): microseconds of CLOCK_MONOTONIC, maybe in the past: then it waits for its turn
+ * @ret_when: (out): microseconds of CLOCK_MONOTONIC, maybe in the past: then it waits for its turn;
+ * or %PCD_FORESEE_PEER_ANSWERS
  *
  * Returns: %FALSE if nothing is due as things are; the out-parameters are not written then
  */

@@ -363,7 +363,9 @@ params_of (const PcdStep *step, PcdActionKind action)
   return action == step->action ? &step->params : &step->else_params;
 }
 
-/* The peer answers again: do not sit the rest of a long delay out. */
+/* The peer answers again: do not sit the rest of a long delay out, nor, after an attempt that began
+ * too early, a grown one. News is no flood: a network cannot come back faster than it is found out.
+ */
 static void
 nudge (Run *run)
 {
@@ -376,8 +378,10 @@ nudge (Run *run)
     if (!record || record->action != PCD_ACTION_RECOVER || record->started == 0)
       continue;
     const PcdRetry *retry = &run->input->policy->steps[i].params.retry;
-    gint64 soon = record->started + MAX (retry->first_usec, PCD_LADDER_NUDGE_USEC);
+    gint64 soon = record->started + retry->first_usec;
     record->not_before = MIN (record->not_before, MAX (soon, run->now));
+    if (record->status == PCD_STEP_RUNNING)
+      record->level = MIN (record->level, 1);
   }
 }
 
@@ -576,6 +580,17 @@ start (Run *run, const PcdStep *step, PcdLadderRecord *record, PcdActionKind act
   tell (run, run->input->dry_run ? PCD_LADDER_WOULD : PCD_LADDER_START, record, params);
 }
 
+/* One attempt says why it cannot be; more of them would only be under way, and so in the way, when
+ * the peer answers again. */
+gboolean
+pcd_ladder_waits_for_peer (const PcdLadder *ladder,
+                           const PcdLadderRecord *record,
+                           PcdActionKind action)
+{
+  return action == PCD_ACTION_RECOVER && record->attempts > 0 &&
+         ladder->peer_answers == PCD_FACT_NO;
+}
+
 static void
 try_step (Run *run, const PcdStep *step, PcdLadderRecord *record)
 {
@@ -586,7 +601,8 @@ try_step (Run *run, const PcdStep *step, PcdLadderRecord *record)
     return;
   if (!pcd_when_holds (step->when, state->phase, state->flow))
     return;
-  if (!choose (run, step, record, &action))
+  if (!choose (run, step, record, &action) ||
+      pcd_ladder_waits_for_peer (run->ladder, record, action))
     return;
   gint64 due = pcd_ladder_held_until (run->ladder, step, action);
   if (!record->fell_back)

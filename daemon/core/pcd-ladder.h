@@ -15,9 +15,6 @@ G_BEGIN_DECLS
 /* A condition that was away for so long is new trouble, not flapping: delays start anew. */
 #define PCD_LADDER_STABLE_USEC (30 * (gint64)G_USEC_PER_SEC)
 
-/* News that the peer answers cuts a delay short, but never below this from start to start. */
-#define PCD_LADDER_NUDGE_USEC ((gint64)G_USEC_PER_SEC)
-
 /**
  * PcdOutcome: how an action ended. Not proof of anything: the migration's phase is.
  * @PCD_OUTCOME_DONE: done, or it was so already
@@ -262,6 +259,17 @@ PcdLadder pcd_ladder_step (const PcdLadder *ladder,
  * Returns: when the step's hold time is over; microseconds of CLOCK_MONOTONIC
  */
 gint64 pcd_ladder_held_until (const PcdLadder *ladder, const PcdStep *step, PcdActionKind action);
+
+/**
+ * pcd_ladder_waits_for_peer:
+ * @record: of the step
+ * @action: what would be started
+ *
+ * Returns: whether @action, however due, waits until the destination's libvirt answers
+ */
+gboolean pcd_ladder_waits_for_peer (const PcdLadder *ladder,
+                                    const PcdLadderRecord *record,
+                                    PcdActionKind action);
 
 /* Static strings; "?" for a value out of range. */
 const char *pcd_ladder_effect_to_string (PcdLadderEffectKind kind);

@@ -179,8 +179,11 @@ append_policy (GString *text, const PcdClientMigration *migration)
                   *migration->last_reason ? ": " : "", migration->last_reason);
   if (*migration->doing)
     append_field (text, "Does:", "%s", migration->doing);
-  if (*migration->next_action)
+  if (*migration->next_action && migration->next_time)
     append_field (text, "Will:", "%s, at %s", migration->next_action, next);
+  else if (*migration->next_action)
+    append_field (text, "Will:", "%s, once the destination's libvirt answers",
+                  migration->next_action);
   if (migration->incident)
     append_field (text, "Incident:", "%" G_GINT64_FORMAT, migration->incident);
 }
@@ -250,7 +253,7 @@ add_policy (JsonBuilder *builder, const PcdClientMigration *migration)
   pcd_json_add_string (builder, "last-outcome", migration->last_outcome);
   pcd_json_add_string (builder, "last-reason", migration->last_reason);
   pcd_json_add_string (builder, "next-action", migration->next_action);
-  if (*migration->next_action) {
+  if (*migration->next_action && migration->next_time) {
     add_time (builder, "next-time", migration->next_time);
     return;
   }

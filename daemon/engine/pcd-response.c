@@ -504,6 +504,8 @@ pcd_response_fill_view (PcdResponse *self, PcdMigrationView *view)
   view->last_reason = self->last_reason;
   if (pcd_ladder_foresee (&self->ladder, self->policy, &next, &when)) {
     view->next_action = pcd_action_to_string (next);
-    view->next_time = g_get_real_time () + MAX (when - g_get_monotonic_time (), 0);
+    view->next_time = when == PCD_FORESEE_PEER_ANSWERS
+                          ? 0
+                          : g_get_real_time () + MAX (when - g_get_monotonic_time (), 0);
   }
 }

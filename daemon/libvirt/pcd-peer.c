@@ -10,16 +10,17 @@
 #define PATIENT_MSEC   500
 #define ANSWERING_MSEC 5000
 
-typedef void (*KnockDone) (GError *error, gpointer data);
+typedef struct _Knock Knock;
+typedef void (*KnockDone) (Knock *knock, GError *error, gpointer data);
 
 /* One connection attempt. Freed by its own end, so that whoever waits may go away before. */
-typedef struct {
+struct _Knock {
   GCancellable *cancellable;
   GSource *timer;
   gboolean timed_out;
   KnockDone done; /* %NULL once nobody waits */
   gpointer data;
-} Knock;
+};
 
 static void
 knock_free (Knock *knock)
@@ -57,7 +58,7 @@ on_connected (GObject *object, GAsyncResult *result, gpointer data)
   if (connection)
     g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
   if (knock->done)
-    knock->done (connection && !knock->timed_out ? NULL : error, knock->data);
+    knock->done (knock, connection && !knock->timed_out ? NULL : error, knock->data);
   knock_free (knock);
 }
 
@@ -88,7 +89,7 @@ typedef struct {
 } Once;
 
 static void
-once_done (GError *error, gpointer data)
+once_done (Knock *knock, GError *error, gpointer data)
 {
   Once *once = data;
 
@@ -126,8 +127,9 @@ typedef struct {
   PcdRoute *route;
   char *host;
   guint16 port;
-  Knock *knock;
-  gboolean answers;
+  GPtrArray *knocks; /* under way, the oldest first */
+  gboolean tried;
+  gboolean answers; /* what the last knock that ended says */
 } Door;
 
 struct _PcdPeerWatch {
@@ -136,26 +138,28 @@ struct _PcdPeerWatch {
   gpointer data;
   gint64 quick_until;
   guint timer;
-  guint pending;
   PcdFact fact;
   const PcdRoute *first;
 };
 
-/* The knock ends by itself later; its answer goes nowhere. */
+/* The knocks end by themselves later; their answers go nowhere. */
 static void
-drop_knock (Door *door)
+drop_knocks (Door *door)
 {
-  if (!door->knock)
-    return;
-  door->knock->done = NULL;
-  g_cancellable_cancel (door->knock->cancellable);
-  door->knock = NULL;
+  for (guint i = 0; i < door->knocks->len; i++) {
+    Knock *knock = g_ptr_array_index (door->knocks, i);
+
+    knock->done = NULL;
+    g_cancellable_cancel (knock->cancellable);
+  }
+  g_ptr_array_set_size (door->knocks, 0);
 }
 
 static void
 door_free (Door *door)
 {
-  drop_knock (door);
+  drop_knocks (door);
+  g_ptr_array_unref (door->knocks);
   pcd_route_free (door->route);
   g_free (door->host);
   g_free (door);
@@ -190,16 +194,18 @@ settle (PcdPeerWatch *watch)
 {
   const PcdRoute *first = NULL;
   PcdFact fact = PCD_FACT_NO;
+  gboolean all_tried = TRUE;
 
   for (guint i = 0; i < watch->doors->len && !first; i++) {
     Door *door = g_ptr_array_index (watch->doors, i);
 
+    all_tried &= door->tried;
     if (door->answers)
       first = door->route;
   }
   if (first)
     fact = PCD_FACT_YES;
-  else if (watch->pending > 0)
+  else if (!all_tried)
     return;
   if (fact == watch->fact && first == watch->first)
     return;
@@ -212,16 +218,21 @@ settle (PcdPeerWatch *watch)
 }
 
 static void
-on_door (GError *error, gpointer data)
+on_door (Knock *knock, GError *error, gpointer data)
 {
   Door *door = data;
 
-  door->knock = NULL;
+  g_ptr_array_remove (door->knocks, knock);
+  door->tried = TRUE;
   door->answers = error == NULL;
-  door->watch->pending--;
+  /* Those that began before it and got no answer say nothing about now. */
+  if (door->answers)
+    drop_knocks (door);
   settle (door->watch);
 }
 
+/* Each knock has a fresh SYN, however many of the earlier are still out: what was sent before the
+ * network healed is lost, and only the next one finds out. */
 static void
 knock_all (PcdPeerWatch *watch)
 {
@@ -229,11 +240,10 @@ knock_all (PcdPeerWatch *watch)
     Door *door = g_ptr_array_index (watch->doors, i);
 
     if (!door->host)
-      door->answers = TRUE;
-    else if (!door->knock) {
-      watch->pending++;
-      door->knock = knock_start (door->host, door->port, PCD_PEER_TIMEOUT_USEC, on_door, door);
-    }
+      door->answers = door->tried = TRUE;
+    else
+      g_ptr_array_add (door->knocks,
+                       knock_start (door->host, door->port, PCD_PEER_TIMEOUT_USEC, on_door, door));
   }
   schedule (watch);
   settle (watch);
@@ -252,6 +262,7 @@ pcd_peer_watch_new (GPtrArray *routes, PcdPeerCallback callback, gpointer data)
 
     door->watch = watch;
     door->route = pcd_route_copy (g_ptr_array_index (routes, i));
+    door->knocks = g_ptr_array_new ();
     pcd_route_get_door (door->route, &door->host, &door->port);
     g_ptr_array_add (watch->doors, door);
   }
@@ -271,9 +282,12 @@ pcd_peer_watch_free (PcdPeerWatch *watch)
 void
 pcd_peer_watch_kick (PcdPeerWatch *watch)
 {
-  for (guint i = 0; i < watch->doors->len; i++)
-    drop_knock (g_ptr_array_index (watch->doors, i)); /* its SYN may have been lost just before */
-  watch->pending = 0;
+  for (guint i = 0; i < watch->doors->len; i++) {
+    Door *door = g_ptr_array_index (watch->doors, i);
+
+    drop_knocks (door); /* a SYN of theirs may have been lost just before */
+    door->tried = FALSE;
+  }
   watch->quick_until = g_get_monotonic_time () + QUICK_FOR_USEC;
   g_clear_handle_id (&watch->timer, g_source_remove);
   watch->timer = g_timeout_add (0, on_timer, watch);

@@ -16,7 +16,8 @@ typedef enum {
   FLOW,  /* a flow */
   HOLD,  /* %TRUE or %FALSE */
   DRY,
-  ENDS,  /* the action @what ends, @outcome */
+  ENDS, /* the action @what ends, @outcome */
+  PEER,
   WAKES, /* the wakeup that was asked for came */
 } Op;
 
@@ -44,6 +45,7 @@ typedef struct {
 #define FAILS(what) ENDS, PCD_ACTION_##what, PCD_OUTCOME_FAILED
 #define WORKS(what) ENDS, PCD_ACTION_##what, PCD_OUTCOME_DONE
 #define NONE        -1, PCD_N_ACTIONS
+#define PEER_TIME   G_MAXINT64
 
 static const Case cases[] = {
   { "postcopy/no-trouble", "protect", DESTINATION, { { 0, POSTCOPY } }, NONE },
@@ -149,6 +151,18 @@ static const Case cases[] = {
       { 320, PAUSED } },
     700,
     PCD_ACTION_RECOVER },
+  { "peer/recovers-when-it-answers",
+    "recover",
+    SOURCE,
+    { { 0, PAUSED }, { 50, FAILS (RECOVER) }, { 60, PEER, PCD_FACT_NO } },
+    PEER_TIME,
+    PCD_ACTION_RECOVER },
+  { "peer/a-step-that-has-a-time-comes-first",
+    "fence",
+    SOURCE,
+    { { 0, PAUSED }, { 50, FAILS (RECOVER) }, { 60, PEER, PCD_FACT_NO } },
+    600000,
+    PCD_ACTION_DESTROY },
 };
 
 typedef struct {
@@ -191,6 +205,9 @@ apply (World *world, const Line *line)
   case DRY:
     world->input.dry_run = (gboolean)line->what;
     break;
+  case PEER:
+    world->input.facts[PCD_PREDICATE_PEER_ANSWERS] = line->what;
+    break;
   case ENDS:
     event.kind = PCD_LADDER_FINISHED;
     event.ticket = ticket_of (&world->ladder, line->what);
@@ -230,7 +247,11 @@ test_case (gconstpointer data)
   const gboolean found = pcd_ladder_foresee (&world.ladder, world.input.policy, &action, &when);
   g_assert_cmpint (found, ==, test->ms >= 0);
   g_assert_cmpstr (pcd_action_to_string (action), ==, pcd_action_to_string (test->action));
-  g_assert_cmpint (when, ==, found ? EPOCH + test->ms * MS : -1); /* -1: left as it was */
+  const gint64 expected = !found                  ? -1 /* left as it was */
+                          : test->ms == PEER_TIME ? PCD_FORESEE_PEER_ANSWERS
+                                                  : EPOCH + test->ms * MS;
+
+  g_assert_cmpint (when, ==, expected);
   if (!test->unheeded)
     g_assert_cmpint (world.wakeup, ==, found ? when : G_MAXINT64);
   pcd_policy_set_unref (set);
