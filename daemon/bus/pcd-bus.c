@@ -4,6 +4,7 @@
 
 #include "bus/pcd-dbus-generated.h"
 #include "bus/pcd-operate.h"
+#include "bus/pcd-tell-progress.h"
 #include "engine/pcd-log.h"
 
 #include <string.h>
@@ -130,6 +131,9 @@ show_policy (PcdDbusMigration1 *skeleton, const PcdMigrationView *view)
   pcd_dbus_migration1_set_held (skeleton, view->held);
   pcd_dbus_migration1_set_incident (skeleton, (guint64)view->incident);
   pcd_dbus_migration1_set_doing (skeleton, view->doing ?: "");
+  pcd_dbus_migration1_set_doing_text (skeleton, view->doing_text ?: "");
+  pcd_dbus_migration1_set_doing_done (skeleton, view->doing_done);
+  pcd_dbus_migration1_set_doing_total (skeleton, view->doing_total);
   pcd_dbus_migration1_set_last_action (skeleton, view->last_action ?: "");
   pcd_dbus_migration1_set_last_outcome (skeleton, view->last_outcome ?: "");
   pcd_dbus_migration1_set_last_reason (skeleton, reason);
@@ -183,6 +187,7 @@ on_changed (const PcdMigrationView *view, gpointer data)
   migration->skeleton = pcd_dbus_migration1_skeleton_new ();
   show_migration (migration, view);
   pcd_operate_migration (self->operate, migration->skeleton, view->uuid, view->state.role);
+  pcd_tell_progress_of (migration->skeleton, self->engine, view->uuid, view->state.role);
   g_autoptr (PcdDbusObjectSkeleton) object = pcd_dbus_object_skeleton_new (path);
   pcd_dbus_object_skeleton_set_migration1 (object, migration->skeleton);
   g_dbus_object_manager_server_export (self->objects, G_DBUS_OBJECT_SKELETON (object));

@@ -177,7 +177,7 @@ hold (Call *call, const char *who)
   g_autoptr (Call) owned = call;
   g_autoptr (GError) error = NULL;
 
-  if (pcd_engine_hold (call->operate->engine, call->uuid, call->held, who, &error))
+  if (pcd_engine_hold (call->operate->engine, call->uuid, call->role, call->held, who, &error))
     answer (call, NULL);
   else
     answer_engine_error (call, error);
@@ -189,8 +189,8 @@ set_policy (Call *call, const char *who)
   g_autoptr (Call) owned = call;
   g_autoptr (GError) error = NULL;
 
-  if (pcd_engine_set_policy (call->operate->engine, call->uuid, *call->policy ? call->policy : NULL,
-                             who, &error))
+  if (pcd_engine_set_policy (call->operate->engine, call->uuid, call->role,
+                             *call->policy ? call->policy : NULL, who, &error))
     answer (call, NULL);
   else
     answer_engine_error (call, error);

@@ -4,6 +4,7 @@
 
 #include "bus/pcd-address.h"
 #include "bus/pcd-bus-error.h"
+#include "ctl/pcd-client-state.h"
 
 #include <string.h>
 
@@ -14,6 +15,7 @@ struct _PcdClient {
   char *owner; /* unique name: a daemon that was replaced is another one */
   char *bus;   /* as the user called it */
   gboolean quiet;
+  GCancellable *cancellable; /* of pcd_client_ask () */
   const PcdClientFollower *follower;
   gpointer data;
   GMainLoop *loop;
@@ -127,6 +129,7 @@ open_client (const PcdCtl *ctl, gboolean quiet, int *ret_exit)
   g_autofree char *address = pcd_bus_resolve (ctl->bus, &error);
 
   self->quiet = quiet;
+  self->cancellable = g_cancellable_new ();
   if (!address) {
     if (!quiet)
       g_printerr ("%s: --bus: %s\n", g_get_prgname (), error->message);
@@ -170,6 +173,8 @@ pcd_client_free (PcdClient *self)
   if (!self)
     return;
   g_clear_handle_id (&self->changed_id, g_source_remove);
+  g_cancellable_cancel (self->cancellable);
+  g_object_unref (self->cancellable);
   if (self->signal_id) {
     g_dbus_connection_signal_unsubscribe (self->connection, self->signal_id);
     g_dbus_connection_signal_unsubscribe (self->connection, self->owner_id);
@@ -180,169 +185,6 @@ pcd_client_free (PcdClient *self)
   g_free (self->owner);
   g_free (self->bus);
   g_free (self);
-}
-
-static void
-socket_free (gpointer data)
-{
-  PcdClientSocket *s = data;
-
-  g_free (s->local);
-  g_free (s->remote);
-  g_free (s);
-}
-
-static void
-migration_free (gpointer data)
-{
-  PcdClientMigration *migration = data;
-
-  g_free (migration->path);
-  g_free (migration->uuid);
-  g_free (migration->name);
-  g_free (migration->role);
-  g_free (migration->phase);
-  g_free (migration->flow);
-  g_free (migration->cause);
-  g_free (migration->qemu_status);
-  g_free (migration->note);
-  g_free (migration->policy);
-  g_free (migration->policy_source);
-  g_free (migration->doing);
-  g_free (migration->last_action);
-  g_free (migration->last_outcome);
-  g_free (migration->last_reason);
-  g_free (migration->next_action);
-  g_ptr_array_unref (migration->sockets);
-  g_free (migration);
-}
-
-void
-pcd_client_state_free (PcdClientState *state)
-{
-  if (!state)
-    return;
-  g_free (state->version);
-  g_free (state->libvirt_uri);
-  g_free (state->connection_reason);
-  g_ptr_array_unref (state->migrations);
-  g_free (state);
-}
-
-/* An older daemon may not have a property: empty then, not a crash. */
-static char *
-get_string (GVariantDict *dict, const char *name)
-{
-  char *value = NULL;
-
-  return g_variant_dict_lookup (dict, name, "s", &value) ? value : g_strdup ("");
-}
-
-static gboolean
-get_boolean (GVariantDict *dict, const char *name)
-{
-  gboolean value = FALSE;
-
-  g_variant_dict_lookup (dict, name, "b", &value);
-  return value;
-}
-
-static guint
-get_uint (GVariantDict *dict, const char *name)
-{
-  guint value = 0;
-
-  g_variant_dict_lookup (dict, name, "u", &value);
-  return value;
-}
-
-static gint64
-get_time (GVariantDict *dict, const char *name)
-{
-  guint64 value = 0;
-
-  g_variant_dict_lookup (dict, name, "t", &value);
-  return (gint64)value;
-}
-
-static GPtrArray *
-get_sockets (GVariantDict *dict)
-{
-  GPtrArray *sockets = g_ptr_array_new_with_free_func (socket_free);
-  g_autoptr (GVariant) array =
-      g_variant_dict_lookup_value (dict, "Sockets", G_VARIANT_TYPE ("a(ssbxuu)"));
-
-  for (gsize i = 0; array && i < g_variant_n_children (array); i++) {
-    PcdClientSocket *s = g_new0 (PcdClientSocket, 1);
-    g_variant_get_child (array, i, "(ssbxuu)", &s->local, &s->remote, &s->armed, &s->heard_usec,
-                         &s->unacked, &s->retransmits);
-    g_ptr_array_add (sockets, s);
-  }
-  return sockets;
-}
-
-static PcdClientMigration *
-parse_migration (const char *path, GVariant *properties)
-{
-  g_auto (GVariantDict) dict = G_VARIANT_DICT_INIT (properties);
-  PcdClientMigration *migration = g_new0 (PcdClientMigration, 1);
-
-  migration->path = g_strdup (path);
-  migration->uuid = get_string (&dict, "Uuid");
-  migration->name = get_string (&dict, "Name");
-  migration->role = get_string (&dict, "Role");
-  migration->phase = get_string (&dict, "Phase");
-  migration->phase_time = get_time (&dict, "PhaseTime");
-  migration->flow = get_string (&dict, "Flow");
-  migration->cause = get_string (&dict, "Cause");
-  migration->unattended = get_boolean (&dict, "Unattended");
-  migration->qemu_status = get_string (&dict, "QemuStatus");
-  g_variant_dict_lookup (&dict, "Pid", "i", &migration->pid);
-  migration->measured = get_boolean (&dict, "Measured");
-  migration->n_vcpus = get_uint (&dict, "Vcpus");
-  migration->n_blocked_vcpus = get_uint (&dict, "BlockedVcpus");
-  migration->n_blocked_others = get_uint (&dict, "BlockedOthers");
-  migration->sockets = get_sockets (&dict);
-  migration->note = get_string (&dict, "Note");
-  migration->policy = get_string (&dict, "Policy");
-  migration->policy_source = get_string (&dict, "PolicySource");
-  migration->held = get_boolean (&dict, "Held");
-  migration->incident = get_time (&dict, "Incident");
-  migration->doing = get_string (&dict, "Doing");
-  migration->last_action = get_string (&dict, "LastAction");
-  migration->last_outcome = get_string (&dict, "LastOutcome");
-  migration->last_reason = get_string (&dict, "LastReason");
-  migration->next_action = get_string (&dict, "NextAction");
-  migration->next_time = get_time (&dict, "NextTime");
-  return migration;
-}
-
-static gint
-compare_migrations (gconstpointer a, gconstpointer b)
-{
-  const PcdClientMigration *x = *(gpointer const *)a, *y = *(gpointer const *)b;
-  int by_name = strcmp (x->name, y->name);
-
-  return by_name ? by_name : strcmp (x->role, y->role);
-}
-
-static GPtrArray *
-parse_migrations (GVariant *objects)
-{
-  GPtrArray *migrations = g_ptr_array_new_with_free_func (migration_free);
-  g_autoptr (GVariantIter) iter = NULL;
-  GVariant *interfaces = NULL;
-  const char *path = NULL;
-
-  g_variant_get (objects, "(a{oa{sa{sv}}})", &iter);
-  while (g_variant_iter_loop (iter, "{&o@a{sa{sv}}}", &path, &interfaces)) {
-    g_autoptr (GVariant) properties =
-        g_variant_lookup_value (interfaces, "org.postcopyd.Migration1", G_VARIANT_TYPE_VARDICT);
-    if (properties)
-      g_ptr_array_add (migrations, parse_migration (path, properties));
-  }
-  g_ptr_array_sort (migrations, compare_migrations);
-  return migrations;
 }
 
 PcdClientState *
@@ -359,16 +201,7 @@ pcd_client_get_state (PcdClient *self)
             g_variant_new ("(s)", "org.postcopyd.Manager1"), "(a{sv})");
   if (!reply)
     return NULL;
-  g_autoptr (GVariant) properties = g_variant_get_child_value (reply, 0);
-  g_auto (GVariantDict) dict = G_VARIANT_DICT_INIT (properties);
-  PcdClientState *state = g_new0 (PcdClientState, 1);
-  state->version = get_string (&dict, "Version");
-  state->libvirt_uri = get_string (&dict, "LibvirtUri");
-  state->connected = get_boolean (&dict, "Connected");
-  state->connection_since = get_time (&dict, "ConnectionSince");
-  state->connection_reason = get_string (&dict, "ConnectionReason");
-  state->migrations = parse_migrations (objects);
-  return state;
+  return pcd_client_state_parse (reply, objects);
 }
 
 GStrv
@@ -407,6 +240,60 @@ complain_answer (const PcdClient *self, const char *method, GError *error)
                                               : PCD_EXIT_FAILED;
 }
 
+typedef struct {
+  PcdClientAnswer answer;
+  gpointer data;
+} Question;
+
+static void
+on_answer (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autofree Question *question = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) reply =
+      g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
+
+  /* The client may be gone then. */
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return;
+  question->answer (reply, error, question->data);
+}
+
+void
+pcd_client_ask (PcdClient *self,
+                const char *path,
+                const char *method,
+                GVariant *arguments,
+                const char *reply_type,
+                int timeout_msec,
+                PcdClientAnswer answer,
+                gpointer data)
+{
+  Question *question = g_new0 (Question, 1);
+
+  (void)pcd_bus_error_quark ();
+  question->answer = answer;
+  question->data = data;
+  g_dbus_connection_call (self->connection, self->owner, path, "org.postcopyd.Migration1", method,
+                          arguments, G_VARIANT_TYPE (reply_type),
+                          G_DBUS_CALL_FLAGS_NO_AUTO_START |
+                              G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
+                          timeout_msec, self->cancellable, on_answer, question);
+}
+
+int
+pcd_client_tell_error (PcdClient *self, const char *method, int timeout_msec, const GError *error)
+{
+  g_autoptr (GError) copy = g_error_copy (error);
+
+  if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+    return complain_answer (self, method, copy);
+  g_autofree char *reason =
+      g_strdup_printf ("it did not answer within %.3g s", (double)timeout_msec / 1000);
+  complain (self, reason);
+  return PCD_EXIT_NO_DAEMON;
+}
+
 int
 pcd_client_call (PcdClient *self,
                  const char *path,
@@ -425,14 +312,8 @@ pcd_client_call (PcdClient *self,
       G_VARIANT_TYPE (reply_type),
       G_DBUS_CALL_FLAGS_NO_AUTO_START | G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
       timeout_msec, NULL, &error);
-  if (!reply && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
-    g_autofree char *reason =
-        g_strdup_printf ("it did not answer within %.3g s", (double)timeout_msec / 1000);
-    complain (self, reason);
-    return PCD_EXIT_NO_DAEMON;
-  }
   if (!reply)
-    return complain_answer (self, method, error);
+    return pcd_client_tell_error (self, method, timeout_msec, error);
   if (ret_reply)
     *ret_reply = g_steal_pointer (&reply);
   return PCD_EXIT_DONE;

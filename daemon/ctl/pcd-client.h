@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/pcd-record.h"
+#include "ctl/pcd-client-state.h"
 #include "ctl/pcd-verb.h"
 
 #include <gio/gio.h>
@@ -11,66 +12,6 @@
 G_BEGIN_DECLS
 
 typedef struct _PcdClient PcdClient;
-
-/**
- * PcdClientSocket: one migration connection, see #PcdSocketView.
- */
-typedef struct {
-  char *local;
-  char *remote;
-  gboolean armed;
-  gint64 heard_usec;
-  guint unacked;
-  guint retransmits;
-} PcdClientSocket;
-
-/**
- * PcdClientMigration: one org.postcopyd.Migration1; strings are never %NULL.
- */
-typedef struct {
-  char *path; /* of its object */
-  char *uuid;
-  char *name;
-  char *role;
-  char *phase;
-  gint64 phase_time;
-  char *flow;
-  char *cause;
-  gboolean unattended;
-  char *qemu_status;
-  gint pid;
-  gboolean measured;
-  guint n_vcpus;
-  guint n_blocked_vcpus;
-  guint n_blocked_others;
-  GPtrArray *sockets; /* of PcdClientSocket */
-  char *note;
-  char *policy; /* empty: an older daemon, which has none */
-  char *policy_source;
-  gboolean held;
-  gint64 incident;
-  char *doing;
-  char *last_action;
-  char *last_outcome;
-  char *last_reason;
-  char *next_action;
-  gint64 next_time;
-} PcdClientMigration;
-
-/**
- * PcdClientState: all that a daemon tells.
- * @connected: whether the daemon is connected to libvirt; if not, @migrations is what was known
- *   last
- * @migrations: (element-type PcdClientMigration): sorted by name
- */
-typedef struct {
-  char *version;
-  char *libvirt_uri;
-  gboolean connected;
-  gint64 connection_since;
-  char *connection_reason;
-  GPtrArray *migrations;
-} PcdClientState;
 
 /**
  * PcdClientFollower: what pcd_client_follow () tells. Both return %FALSE to end the following.
@@ -104,7 +45,6 @@ void pcd_client_free (PcdClient *client);
  *   %PCD_EXIT_NO_DAEMON
  */
 PcdClientState *pcd_client_get_state (PcdClient *client);
-void pcd_client_state_free (PcdClientState *state);
 
 /**
  * pcd_client_get_records:
@@ -137,6 +77,41 @@ int pcd_client_call (PcdClient *client,
                      GVariant **ret_reply);
 
 /**
+ * PcdClientAnswer:
+ * @reply: (nullable): the answer, or %NULL and @error
+ */
+typedef void (*PcdClientAnswer) (GVariant *reply, const GError *error, gpointer data);
+
+/**
+ * pcd_client_ask:
+ * @path: object of a migration
+ * @method: of org.postcopyd.Migration1
+ * @answer: called from the thread's default context, once; never after pcd_client_free ()
+ *
+ * As pcd_client_call (), but does not wait, and prints nothing.
+ */
+void pcd_client_ask (PcdClient *client,
+                     const char *path,
+                     const char *method,
+                     GVariant *arguments,
+                     const char *reply_type,
+                     int timeout_msec,
+                     PcdClientAnswer answer,
+                     gpointer data);
+
+/**
+ * pcd_client_tell_error:
+ *
+ * Prints what pcd_client_ask () could not do.
+ *
+ * Returns: the exit code
+ */
+int pcd_client_tell_error (PcdClient *client,
+                           const char *method,
+                           int timeout_msec,
+                           const GError *error);
+
+/**
  * pcd_client_listen:
  *
  * Signals are kept from now on for pcd_client_follow (): call it before asking for the state that
@@ -157,6 +132,5 @@ int pcd_client_follow (PcdClient *client);
 void pcd_client_end (PcdClient *client, int exit_code);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdClient, pcd_client_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdClientState, pcd_client_state_free)
 
 G_END_DECLS

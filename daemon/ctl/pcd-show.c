@@ -165,6 +165,29 @@ append_socket (GString *text, const PcdClientSocket *s)
 }
 
 static void
+append_progress (GString *text, const PcdClientMigration *migration)
+{
+  if (!migration->asked)
+    return;
+  g_autofree char *known =
+      migration->progress.known ? pcd_progress_to_text (&migration->progress) : NULL;
+  append_field (text, "Missing:", "%s%s", known ? "" : "unknown: ", known ?: migration->problem);
+}
+
+static void
+append_doing (GString *text, const PcdClientMigration *migration)
+{
+  const gboolean has_text = *migration->doing_text;
+  g_autofree char *share =
+      migration->doing_total ? g_strdup_printf (" (%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT ")",
+                                                migration->doing_done, migration->doing_total)
+                             : NULL;
+
+  append_field (text, "Does:", "%s%s%s%s", migration->doing, has_text ? ": " : "",
+                migration->doing_text, share ?: "");
+}
+
+static void
 append_policy (GString *text, const PcdClientMigration *migration)
 {
   g_autofree char *next = pcd_time_to_text (migration->next_time);
@@ -178,7 +201,7 @@ append_policy (GString *text, const PcdClientMigration *migration)
     append_field (text, "Did:", "%s: %s%s%s", migration->last_action, migration->last_outcome,
                   *migration->last_reason ? ": " : "", migration->last_reason);
   if (*migration->doing)
-    append_field (text, "Does:", "%s", migration->doing);
+    append_doing (text, migration);
   if (*migration->next_action && migration->next_time)
     append_field (text, "Will:", "%s, at %s", migration->next_action, next);
   else if (*migration->next_action)
@@ -204,6 +227,7 @@ pcd_show_block (const PcdClientState *state, const PcdClientMigration *migration
   append_field (text, "QEMU says:", "%s", word_or_dash (migration->qemu_status));
   if (migration->pid)
     append_field (text, "QEMU process:", "%d", migration->pid);
+  append_progress (text, migration);
   append_measurements (text, migration);
   for (guint i = 0; i < migration->sockets->len; i++)
     append_socket (text, g_ptr_array_index (migration->sockets, i));
@@ -242,6 +266,39 @@ add_sockets (JsonBuilder *builder, const GPtrArray *sockets)
 }
 
 static void
+add_count (JsonBuilder *builder, const char *name, gboolean known, guint64 value)
+{
+  if (known) {
+    pcd_json_add_int (builder, name, (gint64)MIN (value, (guint64)G_MAXINT64));
+    return;
+  }
+  json_builder_set_member_name (builder, name);
+  json_builder_add_null_value (builder);
+}
+
+static void
+add_progress (JsonBuilder *builder, const PcdClientMigration *migration)
+{
+  const PcdProgress *progress = &migration->progress;
+  const gboolean known = progress->known;
+
+  json_builder_set_member_name (builder, "progress");
+  if (!migration->asked) {
+    json_builder_add_null_value (builder);
+    return;
+  }
+  json_builder_begin_object (builder);
+  add_count (builder, "remaining-bytes", known, progress->remaining);
+  add_count (builder, "remaining-pages", known, pcd_progress_pages (progress));
+  add_count (builder, "page-size", known, progress->page_size);
+  add_count (builder, "total-bytes", known, progress->total);
+  add_count (builder, "bytes-per-second", known && progress->rate >= 0, (guint64)progress->rate);
+  add_count (builder, "left-usec", known && progress->left_usec >= 0, (guint64)progress->left_usec);
+  pcd_json_add_string (builder, "reason", migration->problem);
+  json_builder_end_object (builder);
+}
+
+static void
 add_policy (JsonBuilder *builder, const PcdClientMigration *migration)
 {
   pcd_json_add_string (builder, "policy", migration->policy);
@@ -249,6 +306,9 @@ add_policy (JsonBuilder *builder, const PcdClientMigration *migration)
   pcd_json_add_boolean (builder, "held", migration->held);
   pcd_json_add_int (builder, "incident", migration->incident);
   pcd_json_add_string (builder, "doing", migration->doing);
+  pcd_json_add_string (builder, "doing-text", migration->doing_text);
+  add_count (builder, "doing-done", migration->doing_total > 0, migration->doing_done);
+  add_count (builder, "doing-total", migration->doing_total > 0, migration->doing_total);
   pcd_json_add_string (builder, "last-action", migration->last_action);
   pcd_json_add_string (builder, "last-outcome", migration->last_outcome);
   pcd_json_add_string (builder, "last-reason", migration->last_reason);
@@ -284,6 +344,7 @@ add_migration (JsonBuilder *builder,
   pcd_json_add_int (builder, "blocked-others", migration->n_blocked_others);
   add_sockets (builder, migration->sockets);
   pcd_json_add_string (builder, "note", migration->note);
+  add_progress (builder, migration);
   add_policy (builder, migration);
   json_builder_end_object (builder);
 }

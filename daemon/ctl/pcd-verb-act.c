@@ -3,17 +3,15 @@
  * What is possible and safe is the daemon's to say; this only asks, waits and tells. */
 #include "core/pcd-action.h"
 #include "core/pcd-duration.h"
+#include "ctl/pcd-act-wait.h"
 #include "ctl/pcd-show.h"
 #include "ctl/pcd-verbs.h"
 
 #include <gio/gio.h>
-#include <stdio.h>
-#include <unistd.h>
 
 /* Every action has a shorter deadline of its own; polkit may ask a person before. */
 #define ANSWER_USEC (5 * G_TIME_SPAN_MINUTE)
 #define GRACE_USEC  (5 * G_TIME_SPAN_SECOND)
-#define TICK_MSEC   500
 
 typedef struct {
   const PcdVerb *verb;
@@ -21,6 +19,7 @@ typedef struct {
   gboolean wait;
   gboolean force;
   gboolean dry_run;
+  gboolean quiet;
   gboolean without_proof;
   char *timeout;
   char *network;
@@ -40,16 +39,6 @@ options_clear (Options *options)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
 
-typedef struct {
-  const Options *options;
-  PcdClient *client;
-  char *path;
-  char *name; /* printable */
-  gint64 began;
-  gboolean line; /* a progress line is on the terminal */
-  int exit_code;
-} Wait;
-
 static int
 parse (Options *options, int *argc, char ***argv)
 {
@@ -60,6 +49,7 @@ parse (Options *options, int *argc, char ***argv)
     { "timeout", 0, 0, G_OPTION_ARG_STRING, &options->timeout, "Wait no longer, such as 30s", "T" },
     { "force", 0, 0, G_OPTION_ARG_NONE, &options->force,
       "Also if it is unwise; never if it is unsafe", NULL },
+    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &options->quiet, "Tell only what went wrong", NULL },
     { "dry-run", 0, 0, G_OPTION_ARG_NONE, &options->dry_run, "Only say what would be done", NULL },
     { NULL },
   };
@@ -106,6 +96,13 @@ check (Options *options, int argc)
   return FALSE;
 }
 
+static gboolean
+waits (const Options *options)
+{
+  return options->wait && !options->dry_run &&
+         (options->action == PCD_ACTION_RECOVER || options->action == PCD_ACTION_FORCE_PAUSE);
+}
+
 static GVariant *
 to_variant (const Options *options)
 {
@@ -116,7 +113,7 @@ to_variant (const Options *options)
     g_variant_dict_insert (&dict, "force", "b", TRUE);
   if (options->dry_run)
     g_variant_dict_insert (&dict, "dry-run", "b", TRUE);
-  if (options->timeout_usec)
+  if (options->timeout_usec && !waits (options))
     g_variant_dict_insert (&dict, "timeout", "t", (guint64)options->timeout_usec);
   if (options->network || options->uri)
     g_variant_dict_insert (&dict, "address", "s", options->network ?: options->uri);
@@ -128,172 +125,23 @@ to_variant (const Options *options)
                         g_variant_dict_end (&dict));
 }
 
-static void
-clear_line (Wait *self)
-{
-  if (self->line)
-    fprintf (stderr, "\r\033[K");
-  self->line = FALSE;
-}
-
-/* Bytes and pages left are not on the daemon's interface: what it has is shown. */
-static void
-show_progress (Wait *self, const PcdClientMigration *migration)
-{
-  if (!isatty (STDERR_FILENO))
-    return;
-  gboolean flows = !g_str_equal (migration->flow, "none");
-  fprintf (stderr, "\r%s: %s%s%s%s%s, %.0f s\033[K", self->name, migration->phase,
-           flows ? ", " : "", flows ? migration->flow : "", *migration->doing ? ", doing " : "",
-           migration->doing, (double)(g_get_monotonic_time () - self->began) / G_USEC_PER_SEC);
-  fflush (stderr);
-  self->line = TRUE;
-}
-
-static const PcdClientMigration *
-find_path (const PcdClientState *state, const char *path)
-{
-  for (guint i = 0; i < state->migrations->len; i++) {
-    const PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
-    if (g_str_equal (migration->path, path))
-      return migration;
-  }
-  return NULL;
-}
-
-/* -1 to go on waiting. */
 static int
-judge (Wait *self, const PcdClientMigration *migration)
+act (PcdClient *client, const PcdClientMigration *migration, const Options *options)
 {
-  gboolean completed = g_str_equal (migration->phase, "completed");
-
-  if (self->options->action == PCD_ACTION_FORCE_PAUSE && g_str_equal (migration->phase, "paused"))
-    return PCD_EXIT_DONE;
-  if (!pcd_show_has_ended (migration))
-    return -1;
-  if (completed)
-    return PCD_EXIT_DONE;
-  clear_line (self);
-  g_printerr ("%s: failed: the migration of '%s' is %s\n", g_get_prgname (), self->name,
-              migration->phase);
-  return PCD_EXIT_FAILED;
-}
-
-/* %FALSE to end, with the exit code set. */
-static gboolean
-look (gpointer data)
-{
-  Wait *self = data;
-  g_autoptr (PcdClientState) state = pcd_client_get_state (self->client);
-
-  self->exit_code = PCD_EXIT_NO_DAEMON;
-  if (!state)
-    return FALSE;
-  const PcdClientMigration *migration = find_path (state, self->path);
-  if (!migration) {
-    clear_line (self);
-    g_printerr ("%s: the migration of '%s' is not known here any more\n", g_get_prgname (),
-                self->name);
-    self->exit_code = PCD_EXIT_NOT_FOUND;
-    return FALSE;
-  }
-  show_progress (self, migration);
-  self->exit_code = judge (self, migration);
-  return self->exit_code < 0;
-}
-
-static gboolean
-on_tick (gpointer data)
-{
-  Wait *self = data;
-  const Options *options = self->options;
-
-  if (options->timeout_usec && g_get_monotonic_time () - self->began > options->timeout_usec) {
-    clear_line (self);
-    g_printerr ("%s: failed: not over within %s; postcopyd goes on\n", g_get_prgname (),
-                options->timeout);
-    self->exit_code = PCD_EXIT_FAILED;
-    pcd_client_end (self->client, PCD_EXIT_DONE);
-  } else if (self->line && !look (self)) {
-    /* The clock of the progress line. Without one, signals are enough. */
-    pcd_client_end (self->client, PCD_EXIT_DONE);
-  }
-  return G_SOURCE_CONTINUE;
-}
-
-static int
-wait_for_end (Wait *self)
-{
-  static const PcdClientFollower follower = { .changed = look };
-
-  pcd_client_listen (self->client, &follower, self);
-  if (look (self)) {
-    guint tick_id = g_timeout_add (TICK_MSEC, on_tick, self);
-    int followed = pcd_client_follow (self->client);
-    g_source_remove (tick_id);
-    if (followed != PCD_EXIT_DONE)
-      self->exit_code = followed;
-  }
-  clear_line (self);
-  return self->exit_code;
-}
-
-/* What went on after all, whatever the action reported: libvirt 9.0 to 10.x may report a false
- * error while the recovery proceeds. */
-static gboolean
-goes_on (const Wait *self)
-{
-  g_autoptr (PcdClientState) state = pcd_client_get_state (self->client);
-  const PcdClientMigration *migration = state ? find_path (state, self->path) : NULL;
-
-  return migration && !g_str_equal (migration->phase, "paused") &&
-         (!pcd_show_has_ended (migration) || g_str_equal (migration->phase, "completed"));
-}
-
-static int
-tell_outcome (const Wait *self, const char *outcome, const char *reason)
-{
-  const Options *options = self->options;
-  const char *action = pcd_action_to_string (options->action);
-  g_autofree char *text = pcd_text_printable (reason);
-
-  if (g_str_equal (outcome, "done")) {
-    if (options->dry_run)
-      g_print ("%s: would %s%s%s\n", self->name, action, *text ? ": " : "", text);
-    else
-      g_print ("%s: %s: done%s%s\n", self->name, action, *text ? ": " : "", text);
-    return PCD_EXIT_DONE;
-  }
-  gboolean hint = options->action == PCD_ACTION_STOP && g_str_equal (outcome, "refused");
-  g_printerr ("%s: %s: %s", g_get_prgname (), outcome, *text ? text : "no reason given");
-  if (hint)
-    g_printerr ("; try 'postcopyctl freeze %s'", self->name);
-  g_printerr ("\n");
-  return PCD_EXIT_FAILED;
-}
-
-static int
-act (Wait *self)
-{
-  const Options *options = self->options;
   const gint64 limit = options->timeout_usec ? options->timeout_usec + GRACE_USEC : ANSWER_USEC;
   g_autoptr (GVariant) reply = NULL;
   const char *outcome = NULL, *reason = NULL;
-
-  self->began = g_get_monotonic_time ();
-  int exit_code = pcd_client_call (self->client, self->path, "org.postcopyd.Migration1", "Act",
+  int exit_code = pcd_client_call (client, migration->path, "org.postcopyd.Migration1", "Act",
                                    to_variant (options), "(ss)",
                                    (int)(limit / G_TIME_SPAN_MILLISECOND), &reply);
+
   if (exit_code != PCD_EXIT_DONE)
     return exit_code;
   g_variant_get (reply, "(&s&s)", &outcome, &reason);
-  gboolean waits =
-      options->wait && !options->dry_run &&
-      (options->action == PCD_ACTION_RECOVER || options->action == PCD_ACTION_FORCE_PAUSE);
-  if (waits && g_str_equal (outcome, "failed") && goes_on (self))
-    return wait_for_end (self);
-  exit_code = tell_outcome (self, outcome, reason);
-  return waits && exit_code == PCD_EXIT_DONE ? wait_for_end (self) : exit_code;
+  g_autofree char *name = pcd_text_printable (migration->name);
+  if (!g_str_equal (outcome, "done") || !options->quiet)
+    pcd_act_tell_outcome (name, options->action, options->dry_run, outcome, reason);
+  return g_str_equal (outcome, "done") ? PCD_EXIT_DONE : PCD_EXIT_FAILED;
 }
 
 static int
@@ -311,10 +159,15 @@ ask (const PcdCtl *ctl, const Options *options, const char *domain)
     g_printerr ("%s: no migration of a domain '%s' is known here\n", g_get_prgname (), domain);
     return PCD_EXIT_NOT_FOUND;
   }
-  g_autofree char *name = pcd_text_printable (migration->name);
-  g_autofree char *path = g_strdup (migration->path);
-  Wait wait = { .options = options, .client = client, .path = path, .name = name };
-  return act (&wait);
+  if (!waits (options))
+    return act (client, migration, options);
+  const PcdActWait wait = {
+    .action = options->action,
+    .order = to_variant (options),
+    .timeout_usec = options->timeout_usec,
+    .quiet = options->quiet,
+  };
+  return pcd_act_wait (client, migration, &wait);
 }
 
 static int
@@ -328,7 +181,7 @@ run (const PcdCtl *ctl, const PcdVerb *verb, PcdActionKind action, int argc, cha
   return check (&options, argc) ? ask (ctl, &options, argv[1]) : PCD_EXIT_USAGE;
 }
 
-#define COMMON " [--wait] [--timeout T] [--force] [--dry-run]"
+#define COMMON " [--wait] [--timeout T] [--force] [--dry-run] [--quiet]"
 
 #define ACT_VERB(id, kind, name_, synopsis_, summary_)                                             \
   static int run_##id (const PcdCtl *ctl, int argc, char **argv)                                   \

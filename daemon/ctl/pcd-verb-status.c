@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl status: everything about the migrations of this host, or of one domain.
  * Old blocks are never shown without saying so first. */
+#include "ctl/pcd-client-progress.h"
 #include "ctl/pcd-show.h"
 #include "ctl/pcd-verbs.h"
 
@@ -12,6 +13,7 @@ typedef struct {
   const char *domain;
   gboolean json;
   gboolean watch;
+  gboolean moves; /* there is progress to be watched */
   int exit_code;
   char *last; /* what was printed last: signals may be about other domains */
 } Status;
@@ -53,6 +55,15 @@ print_heading (const Status *self)
   printf ("%s\n\n", now);
 }
 
+static gboolean
+moves (const PcdClientState *state)
+{
+  for (guint i = 0; i < state->migrations->len; i++)
+    if (((const PcdClientMigration *)g_ptr_array_index (state->migrations, i))->progress.known)
+      return TRUE;
+  return FALSE;
+}
+
 /* %FALSE to end, with the exit code set. */
 static gboolean
 print_status (gpointer data)
@@ -63,6 +74,8 @@ print_status (gpointer data)
   self->exit_code = PCD_EXIT_NO_DAEMON;
   if (!state)
     return FALSE;
+  pcd_client_ask_progress (self->client, state, self->domain);
+  self->moves = moves (state);
   g_autofree char *warning = pcd_show_disconnected (state);
   g_autofree char *text = make_text (self, state);
   g_autofree char *all = g_strconcat (warning ?: "", text, NULL);
@@ -89,6 +102,17 @@ print_status (gpointer data)
   return self->exit_code == PCD_EXIT_DONE;
 }
 
+/* What is missing changes all the time and is told to nobody who does not ask. */
+static gboolean
+on_tick (gpointer data)
+{
+  Status *self = data;
+
+  if (self->moves && !print_status (self))
+    pcd_client_end (self->client, PCD_EXIT_DONE);
+  return G_SOURCE_CONTINUE;
+}
+
 static int
 run_status (const PcdCtl *ctl, Status *self)
 {
@@ -103,7 +127,9 @@ run_status (const PcdCtl *ctl, Status *self)
     pcd_client_listen (client, &follower, self);
   if (!print_status (self) || !self->watch)
     return self->exit_code;
+  guint tick_id = g_timeout_add_seconds (1, on_tick, self);
   exit_code = pcd_client_follow (client);
+  g_source_remove (tick_id);
   return exit_code == PCD_EXIT_DONE ? self->exit_code : exit_code;
 }
 

@@ -16,6 +16,7 @@ struct _PcdAttempt {
   gboolean force;
   gboolean counted; /* among turns->recoveries */
   gboolean cancelled;
+  PcdAttemptProgress progress;
   PcdExecution *execution;
   PcdOrderCallback callback; /* of an operator */
   gpointer callback_data;
@@ -79,6 +80,7 @@ pcd_attempt_free (PcdAttempt *attempt)
 {
   PcdTurns *turns = attempt->counted ? attempt->turns : NULL;
 
+  g_free (attempt->progress.text);
   g_free (attempt->way);
   g_free (attempt);
   if (turns)
@@ -106,6 +108,17 @@ on_answer (PcdOutcome outcome, const char *reason, gpointer data)
   settle (attempt, outcome, reason);
 }
 
+static void
+on_progress (guint64 done, guint64 total, const char *text, gpointer data)
+{
+  PcdAttempt *attempt = data;
+
+  g_free (attempt->progress.text);
+  attempt->progress = (PcdAttemptProgress){ g_strdup (text), done, total };
+  if (attempt->callbacks)
+    attempt->callbacks->progressed (attempt, attempt->data);
+}
+
 /* Whether a recovery may begin; if not, it waits for its turn. */
 static gboolean
 take_turn (PcdAttempt *attempt)
@@ -116,6 +129,7 @@ take_turn (PcdAttempt *attempt)
     return TRUE;
   if (turns->recoveries >= turns->parallel) {
     g_queue_push_tail (&turns->waiting, attempt);
+    on_progress (0, 0, "waits, as other recoveries run ([recover] parallel)", attempt);
     return FALSE;
   }
   attempt->counted = TRUE;
@@ -140,9 +154,11 @@ launch (PcdAttempt *attempt)
     return;
   request.params = attempt->has_params ? &attempt->params : NULL;
   request.host.override = attempt->force;
+  g_clear_pointer (&attempt->progress.text, g_free);
   attempt->callbacks->starts (attempt, &request, attempt->way, attempt->data);
   attempt->execution =
       pcd_executor_start (&request, allowed_usec (attempt->action), on_answer, attempt);
+  pcd_execution_on_progress (attempt->execution, on_progress);
   g_clear_pointer (&request.host.peers, g_ptr_array_unref);
 }
 
@@ -200,4 +216,10 @@ PcdActionKind
 pcd_attempt_get_action (const PcdAttempt *attempt)
 {
   return attempt->action;
+}
+
+const PcdAttemptProgress *
+pcd_attempt_get_progress (const PcdAttempt *attempt)
+{
+  return &attempt->progress;
 }

@@ -26,10 +26,12 @@ typedef struct {
  * PcdAttemptCallbacks: of the one who asked, not called after pcd_attempt_abandon ().
  * @starts: it is carried out now: to fill what @request says about the migration. @way is an
  *   operator's wish which way to go to the peer, or %NULL. The callee's @peers is ours
+ * @progressed: what pcd_attempt_get_progress () says has changed
  * @ended: once, whatever came of it; to be answered by pcd_attempt_free ()
  */
 typedef struct {
   void (*starts) (PcdAttempt *attempt, PcdRequest *request, const char *way, gpointer data);
+  void (*progressed) (PcdAttempt *attempt, gpointer data);
   void (*ended) (PcdAttempt *attempt, PcdOutcome outcome, const char *reason, gpointer data);
 } PcdAttemptCallbacks;
 
@@ -81,5 +83,19 @@ void pcd_attempt_abandon (PcdAttempt *attempt);
 
 guint64 pcd_attempt_get_ticket (const PcdAttempt *attempt);
 PcdActionKind pcd_attempt_get_action (const PcdAttempt *attempt);
+
+/**
+ * PcdAttemptProgress:
+ * @text: (nullable): what it is busy with
+ * @done: how much is done
+ * @total: of how much; 0 if not known
+ */
+typedef struct {
+  char *text;
+  guint64 done;
+  guint64 total;
+} PcdAttemptProgress;
+
+const PcdAttemptProgress *pcd_attempt_get_progress (const PcdAttempt *attempt);
 
 G_END_DECLS

@@ -314,6 +314,7 @@ pcd_engine_new (const PcdConfig *config, const char *uri)
   g_queue_init (&engine->env.turns.waiting);
   engine->source = pcd_source_new (uri, &source_callbacks, engine);
   engine->shared = (PcdMigrationEnv){
+    .uri = engine->uri,
     .config = &engine->config,
     .source = engine->source,
     .teller = engine->teller,
@@ -412,11 +413,9 @@ pcd_engine_reload_policies (PcdEngine *engine, GError **error)
 }
 
 static PcdResponse *
-find_for_operator (PcdEngine *engine, const char *uuid, const PcdRole *role, GError **error)
+find_for_operator (PcdEngine *engine, const char *uuid, PcdRole role, GError **error)
 {
-  const PcdDomainRef domain = { .uuid = uuid,
-                                .role_known = role != NULL,
-                                .role = role ? *role : PCD_ROLE_SOURCE };
+  const PcdDomainRef domain = { .uuid = uuid, .role_known = TRUE, .role = role };
   PcdMigration *m = find_migration (engine, &domain);
   PcdResponse *response = m ? pcd_migration_get_response (m) : NULL;
 
@@ -429,6 +428,20 @@ find_for_operator (PcdEngine *engine, const char *uuid, const PcdRole *role, GEr
   return response;
 }
 
+void
+pcd_engine_ask_progress (
+    PcdEngine *engine, const char *uuid, PcdRole role, PcdProgressCallback callback, gpointer data)
+{
+  const PcdDomainRef domain = { .uuid = uuid, .role_known = TRUE, .role = role };
+  const PcdProgress unknown = { .rate = -1, .left_usec = -1 };
+  PcdMigration *m = find_migration (engine, &domain);
+
+  if (m)
+    pcd_migration_ask_progress (m, callback, data);
+  else
+    callback (&unknown, "there is no such migration", data);
+}
+
 gboolean
 pcd_engine_order (PcdEngine *engine,
                   const PcdOrder *order,
@@ -436,7 +449,7 @@ pcd_engine_order (PcdEngine *engine,
                   gpointer data,
                   GError **error)
 {
-  PcdResponse *response = find_for_operator (engine, order->uuid, &order->role, error);
+  PcdResponse *response = find_for_operator (engine, order->uuid, order->role, error);
 
   if (!response)
     return FALSE;
@@ -445,10 +458,14 @@ pcd_engine_order (PcdEngine *engine,
 }
 
 gboolean
-pcd_engine_hold (
-    PcdEngine *engine, const char *uuid, gboolean held, const char *who, GError **error)
+pcd_engine_hold (PcdEngine *engine,
+                 const char *uuid,
+                 PcdRole role,
+                 gboolean held,
+                 const char *who,
+                 GError **error)
 {
-  PcdResponse *response = find_for_operator (engine, uuid, NULL, error);
+  PcdResponse *response = find_for_operator (engine, uuid, role, error);
 
   if (!response)
     return FALSE;
@@ -457,10 +474,14 @@ pcd_engine_hold (
 }
 
 gboolean
-pcd_engine_set_policy (
-    PcdEngine *engine, const char *uuid, const char *name, const char *who, GError **error)
+pcd_engine_set_policy (PcdEngine *engine,
+                       const char *uuid,
+                       PcdRole role,
+                       const char *name,
+                       const char *who,
+                       GError **error)
 {
-  PcdResponse *response = find_for_operator (engine, uuid, NULL, error);
+  PcdResponse *response = find_for_operator (engine, uuid, role, error);
 
   return response && pcd_response_set_policy (response, name, who, error);
 }

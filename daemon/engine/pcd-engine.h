@@ -8,6 +8,7 @@
 #include "core/pcd-machine.h"
 #include "core/pcd-record.h"
 #include "engine/pcd-config.h"
+#include "engine/pcd-gauge.h"
 
 G_BEGIN_DECLS
 
@@ -49,6 +50,9 @@ typedef struct {
  * @held: an operator asked for no automatic action
  * @incident: id in the journal, 0 without one
  * @doing: (nullable): name of the action under way
+ * @doing_text: (nullable): what it is busy with, in its own words
+ * @doing_done: how much of it is done
+ * @doing_total: of how much; 0 if not known
  * @last_action: (nullable): name of the last action that ended
  * @last_outcome: (nullable): "done", "refused", "failed"
  * @last_reason: (nullable): why
@@ -72,6 +76,9 @@ typedef struct {
   gboolean held;
   gint64 incident;
   const char *doing;
+  const char *doing_text;
+  guint64 doing_done;
+  guint64 doing_total;
   const char *last_action;
   const char *last_outcome;
   const char *last_reason;
@@ -154,6 +161,14 @@ void pcd_engine_foreach (PcdEngine *engine,
 GPtrArray *pcd_engine_get_records (PcdEngine *engine, guint64 after);
 
 /**
+ * pcd_engine_ask_progress:
+ *
+ * How much memory is missing, and how fast that is mended. Costs nothing while nobody asks.
+ */
+void pcd_engine_ask_progress (
+    PcdEngine *engine, const char *uuid, PcdRole role, PcdProgressCallback callback, gpointer data);
+
+/**
  * PcdOrder: an operator's request.
  * @uuid: domain
  * @role: which side of it
@@ -197,20 +212,30 @@ gboolean pcd_engine_order (PcdEngine *engine,
 
 /**
  * pcd_engine_hold:
+ * @role: which of the domain's migrations
  *
  * No automatic action on @uuid while held; what runs is finished. Survives a restart.
  */
-gboolean pcd_engine_hold (
-    PcdEngine *engine, const char *uuid, gboolean held, const char *who, GError **error);
+gboolean pcd_engine_hold (PcdEngine *engine,
+                          const char *uuid,
+                          PcdRole role,
+                          gboolean held,
+                          const char *who,
+                          GError **error);
 
 /**
  * pcd_engine_set_policy:
+ * @role: which of the domain's migrations
  * @name: (nullable): a policy's name, %NULL goes back to what metadata and configuration say
  *
  * For a migration under way; takes effect at once. (For a domain at rest: its metadata.)
  */
-gboolean pcd_engine_set_policy (
-    PcdEngine *engine, const char *uuid, const char *name, const char *who, GError **error);
+gboolean pcd_engine_set_policy (PcdEngine *engine,
+                                const char *uuid,
+                                PcdRole role,
+                                const char *name,
+                                const char *who,
+                                GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdEngine, pcd_engine_free)
 

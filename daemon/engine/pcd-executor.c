@@ -21,7 +21,13 @@ struct _PcdExecution {
   gint64 allowed_usec;
   PostcopydOutcome outcome;
   char reason[512];
+  GMutex lock; /* the members up to the next comment */
+  char *text;
+  guint64 done;
+  guint64 total;
+  gboolean told; /* the main thread has not taken it yet */
   /* Main thread only. */
+  PcdExecutionProgress progress;
   PcdExecutionCallback callback; /* NULL once it was called */
   gpointer data;
   guint deadline_id;
@@ -45,22 +51,61 @@ execution_unref (PcdExecution *self)
   g_clear_pointer (&self->host.monitor, pcd_monitor_keeper_unref);
   g_ptr_array_unref (self->texts);
   g_array_unref (self->params);
+  g_mutex_clear (&self->lock);
+  g_free (self->text);
   g_free (self);
+}
+
+static PcdExecution *
+execution_of (const PostcopydJob *job)
+{
+  return (PcdExecution *)((const char *)job - G_STRUCT_OFFSET (PcdExecution, job));
 }
 
 static int
 is_cancelled (const PostcopydJob *job)
 {
-  const PcdExecution *self =
-      (const PcdExecution *)((const char *)job - G_STRUCT_OFFSET (PcdExecution, job));
-
-  return g_atomic_int_get (&self->cancelled);
+  return g_atomic_int_get (&execution_of (job)->cancelled);
 }
 
-/* Nobody shows it yet; an action may say it all the same. */
+static gboolean
+on_progress (gpointer data)
+{
+  PcdExecution *self = data;
+  g_autofree char *text = NULL;
+  guint64 done, total;
+
+  g_mutex_lock (&self->lock);
+  text = g_strdup (self->text);
+  done = self->done;
+  total = self->total;
+  self->told = FALSE;
+  g_mutex_unlock (&self->lock);
+  if (self->callback && self->progress)
+    self->progress (done, total, text, self->data);
+  return G_SOURCE_REMOVE;
+}
+
+/* In the action's thread, which may say it a thousand times a second. */
 static void
 take_progress (const PostcopydJob *job, uint64_t done, uint64_t total, const char *text)
 {
+  PcdExecution *self = execution_of (job);
+  g_autofree char *valid = text ? g_utf8_make_valid (text, -1) : NULL;
+
+  g_mutex_lock (&self->lock);
+  const gboolean told = self->told;
+  g_free (self->text);
+  self->text = g_steal_pointer (&valid);
+  self->done = done;
+  self->total = total;
+  self->told = TRUE;
+  g_mutex_unlock (&self->lock);
+  if (told)
+    return;
+  g_atomic_ref_count_inc (&self->refs);
+  g_main_context_invoke_full (NULL, G_PRIORITY_DEFAULT, on_progress, self,
+                              (GDestroyNotify)execution_unref);
 }
 
 static PcdOutcome
@@ -178,6 +223,7 @@ pcd_executor_start (const PcdRequest *request,
   PcdExecution *self = g_new0 (PcdExecution, 1);
 
   g_atomic_ref_count_init (&self->refs);
+  g_mutex_init (&self->lock);
   self->action = pcd_executor_find (request->action);
   self->action_name = pcd_action_to_string (request->action);
   g_assert (self->action);
@@ -208,4 +254,10 @@ void
 pcd_execution_cancel (PcdExecution *execution)
 {
   g_atomic_int_set (&execution->cancelled, 1);
+}
+
+void
+pcd_execution_on_progress (PcdExecution *execution, PcdExecutionProgress progress)
+{
+  execution->progress = progress;
 }

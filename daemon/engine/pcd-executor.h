@@ -72,6 +72,18 @@ PcdExecution *pcd_executor_start (const PcdRequest *request,
                                   PcdExecutionCallback callback,
                                   gpointer data);
 
+/**
+ * PcdExecutionProgress: on the main thread, while the answer is awaited; what is told faster than
+ * the main loop turns is told once, the last.
+ * @done: how much is done
+ * @total: of how much; 0 if not known
+ * @text: (nullable): what the action is busy with; borrowed
+ */
+typedef void (*PcdExecutionProgress) (guint64 done, guint64 total, const char *text, gpointer data);
+
+/* @progress gets the @data of the execution's callback. */
+void pcd_execution_on_progress (PcdExecution *execution, PcdExecutionProgress progress);
+
 /* Asks it to end; its answer still comes. */
 void pcd_execution_cancel (PcdExecution *execution);
 

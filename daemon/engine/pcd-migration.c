@@ -25,6 +25,7 @@ struct _PcdMigration {
   char *peer_address;        /* of the last connection, without port */
   PcdPeerWatch *peer_watch;  /* while a source is paused */
   PcdFact peer_answers;
+  PcdGauge *gauge;    /* NULL until somebody asks how far it is */
   char *evidence;     /* the last thing that was noteworthy about the connection */
   char *last_unknown; /* told once, resynced once: an answer that is unknown again must not loop */
 };
@@ -374,6 +375,7 @@ void
 pcd_migration_free (PcdMigration *m)
 {
   g_clear_pointer (&m->response, pcd_response_free);
+  g_clear_pointer (&m->gauge, pcd_gauge_free);
   g_clear_pointer (&m->peer_watch, pcd_peer_watch_free);
   g_clear_pointer (&m->watch, pcd_watch_stop);
   g_clear_pointer (&m->measure, pcd_measure_free);
@@ -449,6 +451,14 @@ const PcdState *
 pcd_migration_get_state (const PcdMigration *m)
 {
   return &m->state;
+}
+
+void
+pcd_migration_ask_progress (PcdMigration *m, PcdProgressCallback callback, gpointer data)
+{
+  if (!m->gauge)
+    m->gauge = pcd_gauge_new (m->env->uri, m->uuid);
+  pcd_gauge_ask (m->gauge, &m->state, callback, data);
 }
 
 gboolean

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/pcd-event.h"
+#include "engine/pcd-gauge.h"
 #include "engine/pcd-response.h"
 #include "engine/pcd-teller.h"
 #include "libvirt/pcd-source.h"
@@ -14,6 +15,7 @@ typedef struct _PcdMigration PcdMigration;
 
 /**
  * PcdMigrationEnv: what all migrations of an engine share.
+ * @uri: (nullable): this host's libvirt
  * @config: the host's configuration as it is now
  * @source: libvirt
  * @teller: gets what is worth a record
@@ -22,6 +24,7 @@ typedef struct _PcdMigration PcdMigration;
  * @knocks: a migration may have begun or ended to knock at its peer's
  */
 typedef struct {
+  const char *uri;
   const PcdConfig *config;
   PcdSource *source;
   PcdTeller *teller;
@@ -69,6 +72,9 @@ gboolean pcd_migration_has_ended (const PcdMigration *m);
 
 /* Returns: (nullable): %NULL while actions are not enabled */
 PcdResponse *pcd_migration_get_response (PcdMigration *m);
+
+/* How far it is; see pcd-gauge.h. */
+void pcd_migration_ask_progress (PcdMigration *m, PcdProgressCallback callback, gpointer data);
 
 /* Borrowed: valid until the migration changes. */
 PcdMigrationView pcd_migration_get_view (const PcdMigration *m);

@@ -114,8 +114,17 @@ on_attempt_ended (PcdAttempt *attempt, PcdOutcome outcome, const char *reason, g
   climb (self, &event);
 }
 
+static void
+on_attempt_progressed (PcdAttempt *attempt, gpointer data)
+{
+  PcdResponse *self = data;
+
+  self->callbacks->changed (self->data);
+}
+
 static const PcdAttemptCallbacks attempt_callbacks = {
   .starts = on_attempt_starts,
+  .progressed = on_attempt_progressed,
   .ended = on_attempt_ended,
 };
 
@@ -498,7 +507,14 @@ pcd_response_fill_view (PcdResponse *self, PcdMigrationView *view)
   view->policy_source = self->policy_source;
   view->held = self->held;
   view->incident = self->incident;
-  view->doing = running ? pcd_action_to_string (pcd_attempt_get_action (running)) : NULL;
+  if (running) {
+    const PcdAttemptProgress *progress = pcd_attempt_get_progress (running);
+
+    view->doing = pcd_action_to_string (pcd_attempt_get_action (running));
+    view->doing_text = progress->text;
+    view->doing_done = progress->done;
+    view->doing_total = progress->total;
+  }
   view->last_action = self->said.last_action;
   view->last_outcome = self->said.last_outcome;
   view->last_reason = self->last_reason;

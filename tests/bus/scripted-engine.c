@@ -37,6 +37,9 @@ typedef struct {
   PcdMigrationView view;
   GPtrArray *sockets;
   GStrv words; /* what the view's strings of `ladder` point into */
+  char *doing_text;
+  PcdProgress progress;
+  char *problem; /* why @progress is not known */
 } Migration;
 
 #define TELL(self, member, ...)                                                                    \
@@ -64,6 +67,8 @@ migration_free (gpointer data)
   g_free (m->uuid);
   g_free (m->name);
   g_strfreev (m->words);
+  g_free (m->doing_text);
+  g_free (m->problem);
   g_ptr_array_unref (m->sockets);
   g_free (m);
 }
@@ -102,6 +107,7 @@ do_migration (PcdEngine *self, char **w)
     m->uuid = g_strdup (w[1]);
     m->name = g_strcompress (w[3]);
     m->sockets = g_ptr_array_new_with_free_func (socket_free);
+    m->problem = g_strdup ("the script has said nothing");
     m->view = (PcdMigrationView){ .uuid = m->uuid, .name = m->name, .sockets = m->sockets };
     g_ptr_array_add (self->migrations, m);
   }
@@ -169,6 +175,44 @@ do_ladder (PcdEngine *self, char **w)
   m->view.next_action = word_or_null (m->words[11]);
   m->view.next_time = g_ascii_strtoll (w[12], NULL, 10);
   TELL (self, changed, &m->view);
+}
+
+/* doing UUID ROLE TEXT DONE TOTAL: of the action that `ladder` says is under way */
+static void
+do_doing (PcdEngine *self, char **w)
+{
+  Migration *m = find (self, w[1], VALUE_OF (w[2], pcd_role_to_string, 2));
+
+  g_free (m->doing_text);
+  m->doing_text = g_strcompress (w[3]);
+  m->view.doing_text = m->doing_text;
+  m->view.doing_done = g_ascii_strtoull (w[4], NULL, 10);
+  m->view.doing_total = g_ascii_strtoull (w[5], NULL, 10);
+  TELL (self, changed, &m->view);
+}
+
+/* progress UUID ROLE REMAINING TOTAL RATE LEFT, or progress UUID ROLE REASON; told to nobody who
+ * does not ask */
+static void
+do_progress (PcdEngine *self, char **w)
+{
+  Migration *m = find (self, w[1], VALUE_OF (w[2], pcd_role_to_string, 2));
+
+  g_clear_pointer (&m->problem, g_free);
+  m->progress = (PcdProgress){ .rate = -1, .left_usec = -1 };
+  if (!w[4]) {
+    m->problem = g_strcompress (w[3]);
+    return;
+  }
+  m->progress = (PcdProgress){
+    .known = TRUE,
+    .remaining = g_ascii_strtoull (w[3], NULL, 10),
+    .total = g_ascii_strtoull (w[4], NULL, 10),
+    .page_size = 4096,
+    .rate = g_ascii_strtoll (w[5], NULL, 10),
+    .left_usec = g_ascii_strtoll (w[6], NULL, 10),
+    .time = 1000000,
+  };
 }
 
 /* answer OUTCOME|later REASON: for the orders from now on */
@@ -263,6 +307,10 @@ obey (PcdEngine *self, const char *line)
     do_record (self, w);
   else if (g_str_equal (w[0], "ladder") && n == 13)
     do_ladder (self, w);
+  else if (g_str_equal (w[0], "doing") && n == 6)
+    do_doing (self, w);
+  else if (g_str_equal (w[0], "progress") && (n == 4 || n == 7))
+    do_progress (self, w);
   else if (g_str_equal (w[0], "answer") && n == 3)
     do_answer (self, w);
   else if (g_str_equal (w[0], "finish") && n == 3)
@@ -389,6 +437,15 @@ pcd_engine_get_records (PcdEngine *self, guint64 after)
   return found;
 }
 
+void
+pcd_engine_ask_progress (
+    PcdEngine *self, const char *uuid, PcdRole role, PcdProgressCallback callback, gpointer data)
+{
+  const Migration *m = find (self, uuid, role);
+
+  callback (&m->progress, m->problem, data);
+}
+
 gboolean
 pcd_engine_order (PcdEngine *self,
                   const PcdOrder *order,
@@ -428,16 +485,23 @@ accept (PcdEngine *self, GError **error)
 }
 
 gboolean
-pcd_engine_hold (PcdEngine *self, const char *uuid, gboolean held, const char *who, GError **error)
+pcd_engine_hold (
+    PcdEngine *self, const char *uuid, PcdRole role, gboolean held, const char *who, GError **error)
 {
-  g_string_append_printf (self->orders, "held=%d %s who=%s; ", held, uuid, who);
+  g_string_append_printf (self->orders, "held=%d %s %s who=%s; ", held, uuid,
+                          pcd_role_to_string (role), who);
   return accept (self, error);
 }
 
 gboolean
-pcd_engine_set_policy (
-    PcdEngine *self, const char *uuid, const char *name, const char *who, GError **error)
+pcd_engine_set_policy (PcdEngine *self,
+                       const char *uuid,
+                       PcdRole role,
+                       const char *name,
+                       const char *who,
+                       GError **error)
 {
-  g_string_append_printf (self->orders, "policy=%s %s who=%s; ", name ?: "-", uuid, who);
+  g_string_append_printf (self->orders, "policy=%s %s %s who=%s; ", name ?: "-", uuid,
+                          pcd_role_to_string (role), who);
   return accept (self, error);
 }

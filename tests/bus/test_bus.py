@@ -230,6 +230,7 @@ class TestList(Case):
                 'sockets': [{'local': '10.0.0.1:1', 'remote': '[::1]:2', 'armed': True,
                              'heard-usec': 900, 'unacked': 7, 'retransmits': 0}],
                 'policy': '', 'policy-source': '', 'held': False, 'incident': 0, 'doing': '',
+                'doing-text': '', 'doing-done': None, 'doing-total': None, 'progress': None,
                 'last-action': '', 'last-outcome': '', 'last-reason': '', 'next-action': '',
                 'next-time': None}]})
 
@@ -293,6 +294,7 @@ class TestStatus(Case):
             r'Cause:          -\n'
             r'QEMU says:      postcopy-active\n'
             r'QEMU process:   4242\n'
+            r'Missing:        unknown: the script has said nothing\n'
             r'Blocked vCPUs:  3 of 4\n'
             r'Blocked others: 0\n'
             r'Connection:     10\.0\.0\.1:1 to 10\.0\.0\.2:2, armed, heard 1\.5 s ago, '
@@ -302,6 +304,46 @@ class TestStatus(Case):
         self.assertEqual(ctl(self.bus, 'status', U1.upper()).stdout, result.stdout)
         only = json.loads(ctl(self.bus, 'status', U2, '--json').stdout)
         self.assertEqual([m['name'] for m in only['migrations']], ['h'])
+
+    def test_progress(self):
+        daemon = self.daemon()
+        daemon.tell('connected', f'migration {U1} source g postcopy flowing none no 0',
+                    f'migration {U2} destination h paused none network no 0',
+                    f'progress {U1} source 10485761 20971520 1048576 10000001',
+                    f'progress {U2} destination only\\040the\\040source\\040knows')
+        text = ctl(self.bus, 'status').stdout
+        self.assertIn('Missing:        10.0 MiB (2561 pages) left of 20.0 MiB, 1.0 MiB/s, '
+                      'about 11 s\n', text)
+        self.assertIn('Missing:        unknown: only the source knows\n', text)
+        g, h = json.loads(ctl(self.bus, 'status', '--json').stdout)['migrations']
+        self.assertEqual(g['progress'], {
+            'remaining-bytes': 10485761, 'remaining-pages': 2561, 'page-size': 4096,
+            'total-bytes': 20971520, 'bytes-per-second': 1048576, 'left-usec': 10000001,
+            'reason': None})
+        self.assertEqual(h['progress'], {
+            'remaining-bytes': None, 'remaining-pages': None, 'page-size': None,
+            'total-bytes': None, 'bytes-per-second': None, 'left-usec': None,
+            'reason': 'only the source knows'})
+        daemon.tell(f'progress {U1} source 4096 8192 -1 -1')
+        self.assertIn('Missing:        4.0 KiB (1 page) left of 8.0 KiB\n',
+                      ctl(self.bus, 'status', 'g').stdout)
+        self.assertEqual(json.loads(ctl(self.bus, 'status', 'g', '--json').stdout)
+                         ['migrations'][0]['progress']['bytes-per-second'], None)
+        # What has not begun or is over is not asked.
+        for phase in ('precopy', 'completed', 'gone'):
+            daemon.tell(f'migration {U1} source g {phase} none none no 0')
+            self.assertNotIn('Missing:', ctl(self.bus, 'status', 'g').stdout)
+
+    def test_progress_is_watched(self):
+        """It is told to nobody by itself: --watch asks again."""
+        daemon = self.daemon()
+        daemon.tell('connected', f'migration {U1} source g postcopy flowing none no 0',
+                    f'progress {U1} source 8192 8192 -1 -1')
+        _, lines = self.follow('status', 'g', '--watch', '--json')
+        for left in (8192, 4096, 0):
+            daemon.tell(f'progress {U1} source {left} 8192 -1 -1')
+            progress = json.loads(lines.next())['migrations'][0]['progress']
+            self.assertEqual(progress['remaining-bytes'], left)
 
     def test_no_such_domain(self):
         self.daemon().tell('connected', f'migration {U1} source g precopy none none no 0')

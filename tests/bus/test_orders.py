@@ -5,6 +5,7 @@
 The engine is scripted, see test_bus; polkitd is Debian's, on the test's bus, with rules of the
 test's own in a mount namespace. Other users are real users of this host that call by themselves.
 """
+import fcntl
 import json
 import os
 import pty
@@ -12,7 +13,9 @@ import pwd
 import select
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import time
 import unittest
 
@@ -236,7 +239,7 @@ class TestVerbs(Orders):
         daemon = self.start(G)
         self.assertEqual(ctl(self.bus, 'hold', 'g').returncode, 0)
         self.assertEqual(ctl(self.bus, 'release', U1).returncode, 0)
-        self.assertEqual(self.asked(daemon), f'held=1 {U1} who=uid 0; held=0 {U1} who=uid 0;')
+        self.assertEqual(self.asked(daemon), f'held=1 {U1} source who=uid 0; held=0 {U1} source who=uid 0;')
         self.assertEqual(ctl(self.bus, 'hold', 'x').returncode, 4)
         for code, status, says in ((ENOTFOUND, 4, ''), (EPERMISSION, 1, 'refused: ')):
             daemon.tell(f'refuse {code}')
@@ -249,7 +252,7 @@ class TestVerbs(Orders):
         result = ctl(self.bus, *SET, 'g', 'protect')
         self.assertEqual((result.returncode, result.stdout, result.stderr),
                          (0, 'g: policy protect, for the migration under way\n', ''))
-        self.assertEqual(self.asked(daemon), f'policy=protect {U1} who=uid 0;')
+        self.assertEqual(self.asked(daemon), f'policy=protect {U1} source who=uid 0;')
         daemon.tell(f'refuse {EPERMISSION}')
         result = ctl(self.bus, *SET, 'g', 'fence')
         self.assertEqual((result.returncode, result.stderr),
@@ -309,7 +312,69 @@ class TestWait(Orders):
             self.assertIsNone(process.poll())
         daemon.tell(f'migration {U1} source g completed none none no 0')
         self.assertEqual(process.wait(DEADLINE), 0)
+        self.assertEqual(lines.next(), 'g: completed')
+        self.assertEqual(process.stderr.read().decode(), 'g: paused\ng: recovering\n'
+                         'g: postcopy, flowing\ng: paused\ng: postcopy, slow\n')
+
+    def test_quiet(self):
+        daemon = self.start(G, f'progress {U1} source 4096 8192 -1 -1')
+        process, lines = self.follow('recover', 'g', '--wait', '--quiet')
+        wait_for(lambda: 'recover' in self.asked(daemon), 'the order')
+        daemon.tell(f'migration {U1} source g postcopy flowing none no 0')
+        time.sleep(0.3)
+        daemon.tell(f'migration {U1} source g completed none none no 0')
+        self.assertEqual(process.wait(DEADLINE), 0)
         self.assertEqual(process.stderr.read(), b'')
+        self.assertIsNone(lines.next())
+
+    def test_figures_without_a_terminal(self):
+        daemon = self.start(G, f'progress {U1} source 4096 8192 0 -1')
+        process, _ = self.follow('recover', 'g', '--wait')
+        wait_for(lambda: 'recover' in self.asked(daemon), 'the order')
+        daemon.tell(f'progress {U1} source 2048 8192 1024 2000000',
+                    f'migration {U1} source g postcopy flowing none no 0')
+        time.sleep(0.3)
+        daemon.tell(f'migration {U1} source g completed none none no 0')
+        self.assertEqual(process.wait(DEADLINE), 0)
+        self.assertEqual(
+            process.stderr.read().decode(),
+            'g: paused: 4.0 KiB (1 page) left of 8.0 KiB, nothing flows\n'
+            'g: postcopy, flowing: 2.0 KiB (1 page) left of 8.0 KiB, 1.0 KiB/s, about 2 s\n')
+
+    def test_failed_attempt_is_tried_again(self):
+        """By the policy if that goes on, else by the command itself, and told once."""
+        daemon = self.start(G)
+        daemon.tell('answer failed no\\040route')
+        process, _ = self.follow('recover', 'g', '--wait')
+        wait_for(lambda: self.asked(daemon).count('recover source') == 1, 'an order')
+        wait_for(lambda: self.asked(daemon).count('recover source') == 1, 'another one')
+        # Now the policy has plans of its own.
+        daemon.tell(f'ladder {U1} source recover default no 7 - recover failed no\\040route '
+                    'recover 1000000')
+        self.asked(daemon)
+        time.sleep(4)
+        self.assertEqual(self.asked(daemon), '')
+        # Held: nobody else would do it.
+        daemon.tell('answer done -', f'ladder {U1} source recover default yes 7 - recover failed '
+                    'no\\040route - 0')
+        wait_for(lambda: 'recover source' in self.asked(daemon), 'a third one')
+        daemon.tell(f'migration {U1} source g completed none none no 0')
+        self.assertEqual(process.wait(DEADLINE), 0)
+        self.assertEqual(process.stderr.read().decode(), 'g: paused\npostcopyctl recover: an '
+                         'attempt failed: no route; it is tried again\n')
+
+    def test_refused_is_the_end(self):
+        daemon = self.start(G)
+        daemon.tell('answer refused no\\040peer')
+        result = ctl(self.bus, 'recover', 'g', '--wait', '--quiet')
+        self.assertEqual((result.returncode, result.stderr),
+                         (1, 'postcopyctl recover: refused: no peer\n'))
+        # ... but for a migration that goes on all the same.
+        daemon.tell(f'migration {U1} source g postcopy flowing none no 0')
+        process, _ = self.follow('recover', 'g', '--wait')
+        wait_for(lambda: 'recover' in self.asked(daemon), 'the order')
+        daemon.tell(f'migration {U1} source g completed none none no 0')
+        self.assertEqual(process.wait(DEADLINE), 0)
 
     def test_ends_otherwise(self):
         for word, status, says in (
@@ -321,9 +386,11 @@ class TestWait(Orders):
             daemon = self.start(G)
             process, lines = self.follow('recover', 'g', '--wait')
             lines.next()
+            time.sleep(0.1)
             daemon.tell(word)
             self.assertEqual(process.wait(DEADLINE), status)
-            self.assertEqual(process.stderr.read().decode(), f'postcopyctl recover: {says}\n')
+            self.assertEqual(process.stderr.read().decode().removeprefix('g: paused\n'),
+                             f'postcopyctl recover: {says}\n')
             self.assertEqual(daemon.stop(), 0)
             self.doCleanups()
             self.setUp()
@@ -334,7 +401,7 @@ class TestWait(Orders):
         result = ctl(self.bus, 'recover', 'g', '--wait', '--timeout', '1s')
         self.assertTrue(1 <= time.monotonic() - begun < 4)
         self.assertEqual((result.returncode, result.stdout, result.stderr),
-                         (1, 'g: recover: done\n',
+                         (1, 'g: recover: done\n', 'g: paused\n'
                           'postcopyctl recover: failed: not over within 1s; postcopyd goes on\n'))
 
     def test_false_error(self):
@@ -347,8 +414,7 @@ class TestWait(Orders):
         self.assertIsNone(process.poll())
         daemon.tell(f'migration {U1} source g completed none none no 0')
         self.assertEqual(process.wait(DEADLINE), 0)
-        daemon.tell(G)
-        self.assertEqual(ctl(self.bus, 'recover', 'g', '--wait').returncode, 1)
+        self.assertNotIn(b'failed', process.stderr.read())
 
     def test_force_pause(self):
         daemon = self.start(f'migration {U1} source g postcopy stalled none no 0')
@@ -362,6 +428,7 @@ class TestWait(Orders):
     def test_progress_on_a_terminal(self):
         daemon = self.start(G)
         terminal, end = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('4H', 24, 102, 0, 0))
         self.addCleanup(os.close, terminal)
         process = subprocess.Popen([CTL, '--bus', self.bus.address, 'recover', 'g', '--wait'],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=end)
@@ -378,6 +445,11 @@ class TestWait(Orders):
         daemon.tell(f'migration {U1} source g postcopy flowing none no 0')
         wait_for(lambda: shows(b'\rg: postcopy, flowing, '), 'news')
         wait_for(lambda: shows(b'\rg: postcopy, flowing, 1 s'), 'its clock')
+        daemon.tell(f'progress {U1} source 6291456 8388608 1048576 6000000')
+        wait_for(lambda: shows(b'\rg: postcopy, flowing: [####--------------] 6.0 MiB (1536 '
+                               b'pages) left of 8.0 MiB, 1.0 MiB/s, about 6 s\033[K'), 'a bar')
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('4H', 24, 40, 0, 0))
+        wait_for(lambda: shows(b'\rg: postcopy, flowing: 6.0 MiB (1536 pag\033[K'), 'a short line')
         daemon.tell(f'migration {U1} source g completed none none no 0')
         self.assertEqual(process.wait(DEADLINE), 0)
 
@@ -401,6 +473,15 @@ class TestShown(Orders):
                 'doing': 'freeze', 'last-action': 'stop', 'last-outcome': 'refused',
                 'last-reason': 'vCPU 0 waits', 'next-action': 'resume',
                 'next-time': '1970-01-01T00:00:01.000000Z'})
+        daemon.tell(f'doing {U1} destination by\\04010.0.0.2 0 0')
+        self.assertIn('Does:           freeze: by 10.0.0.2\n',
+                      ctl(self.bus, 'status', 'g').stdout)
+        daemon.tell(f'doing {U1} destination reading\\040memory 3 8')
+        self.assertIn('Does:           freeze: reading memory (3 of 8)\n',
+                      ctl(self.bus, 'status', 'g').stdout)
+        migration = self.listed()['migrations'][0]
+        self.assertEqual((migration['doing-text'], migration['doing-done'],
+                          migration['doing-total']), ('reading memory', 3, 8))
         daemon.tell(f'ladder {U1} destination recover default no 0 - - - - - 0')
         text = ctl(self.bus, 'status', 'g').stdout
         self.assertIn('Policy:         recover (default)\n', text)

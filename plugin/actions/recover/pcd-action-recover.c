@@ -19,8 +19,10 @@ tell_progress (const char *text, gpointer data)
 {
   const PostcopydJob *job = data;
 
+  g_autofree char *by = g_strdup_printf ("by %s", text);
+
   if (job->progress)
-    job->progress (job, 0, 0, text);
+    job->progress (job, 0, 0, by);
 }
 
 static PostcopydOutcome

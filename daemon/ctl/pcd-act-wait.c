@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Signals and a clock call for a look; a look shows, judges, and may ask for another attempt. */
+#include "ctl/pcd-act-wait.h"
+
+#include "core/pcd-duration.h"
+#include "ctl/pcd-client-progress.h"
+#include "ctl/pcd-show.h"
+
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* Every action has a shorter deadline of its own; polkit may ask a person before. */
+#define ANSWER_MSEC      (5 * 60 * 1000)
+#define TICK_MSEC        500
+#define LINE_USEC        (10 * G_TIME_SPAN_SECOND)
+#define AGAIN_FIRST_USEC (1 * G_TIME_SPAN_SECOND)
+#define AGAIN_LAST_USEC  (10 * G_TIME_SPAN_SECOND)
+#define DEFAULT_COLUMNS  80
+
+typedef struct {
+  const PcdActWait *wait;
+  PcdClient *client;
+  GVariant *order;
+  char *path;
+  char *uuid;
+  char *name; /* printable */
+  gint64 began;
+  gboolean asking;   /* Act () is under way */
+  gint64 again_at;   /* to ask again, if nobody else goes on; 0 for never */
+  gint64 again_usec; /* from the next failure to then */
+  char *told;        /* the last failure */
+  gboolean line;     /* a progress line is on the terminal */
+  char *state;       /* of the last plain line */
+  gint64 line_time;
+  int exit_code; /* -1 while it goes on */
+} Wait;
+
+static gboolean look (gpointer data);
+
+static void
+clear_line (Wait *self)
+{
+  if (self->line)
+    fprintf (stderr, "\r\033[K");
+  self->line = FALSE;
+}
+
+void
+pcd_act_tell_outcome (const char *name,
+                      PcdActionKind action,
+                      gboolean dry_run,
+                      const char *outcome,
+                      const char *reason)
+{
+  const char *word = pcd_action_to_string (action);
+  g_autofree char *text = pcd_text_printable (reason);
+
+  if (g_str_equal (outcome, "done")) {
+    if (dry_run)
+      g_print ("%s: would %s%s%s\n", name, word, *text ? ": " : "", text);
+    else
+      g_print ("%s: %s: done%s%s\n", name, word, *text ? ": " : "", text);
+    return;
+  }
+  gboolean hint = action == PCD_ACTION_STOP && g_str_equal (outcome, "refused");
+  g_printerr ("%s: %s: %s", g_get_prgname (), outcome, *text ? text : "no reason given");
+  if (hint)
+    g_printerr ("; try 'postcopyctl freeze %s'", name);
+  g_printerr ("\n");
+}
+
+/* ---- showing ---- */
+
+static char *
+describe (const Wait *self, const PcdClientMigration *migration)
+{
+  const gboolean flows = !g_str_equal (migration->flow, "none");
+  const gboolean does = *migration->doing && !g_str_equal (migration->phase, "postcopy");
+
+  return g_strconcat (self->name, ": ", migration->phase, flows ? ", " : "",
+                      flows ? migration->flow : "", does ? ", doing " : "",
+                      does ? migration->doing : "", NULL);
+}
+
+static guint
+terminal_columns (void)
+{
+  struct winsize size = { 0 };
+
+  return ioctl (STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col
+                                                                      : DEFAULT_COLUMNS;
+}
+
+static void
+show_bar (Wait *self, const PcdClientMigration *migration, const char *state)
+{
+  g_autofree char *bar =
+      migration->progress.known
+          ? pcd_progress_line (state, &migration->progress, terminal_columns ())
+          : g_strdup_printf ("%s, %.0f s", state,
+                             (double)(g_get_monotonic_time () - self->began) / G_USEC_PER_SEC);
+
+  fprintf (stderr, "\r%s\033[K", bar);
+  fflush (stderr);
+  self->line = TRUE;
+}
+
+/* No terminal: a line for each news, and one now and then. */
+static void
+show_line (Wait *self, const PcdClientMigration *migration, const char *state)
+{
+  const gint64 now = g_get_monotonic_time ();
+
+  if (g_strcmp0 (state, self->state) == 0 && now - self->line_time < LINE_USEC)
+    return;
+  g_free (self->state);
+  self->state = g_strdup (state);
+  self->line_time = now;
+  g_autofree char *figures =
+      migration->progress.known ? pcd_progress_to_text (&migration->progress) : NULL;
+  g_printerr ("%s%s%s\n", state, figures ? ": " : "", figures ?: "");
+}
+
+static void
+show (Wait *self, const PcdClientMigration *migration)
+{
+  g_autofree char *state = describe (self, migration);
+
+  if (self->wait->quiet)
+    return;
+  if (isatty (STDERR_FILENO))
+    show_bar (self, migration, state);
+  else
+    show_line (self, migration, state);
+}
+
+/* ---- what a failure means ---- */
+
+static gboolean
+is_paused (const PcdClientMigration *migration)
+{
+  return g_str_equal (migration->phase, "paused");
+}
+
+/* Whether the daemon goes on without being asked. */
+static gboolean
+goes_on (const PcdClientMigration *migration)
+{
+  return *migration->doing || g_str_equal (migration->next_action, "recover");
+}
+
+/* Once for each reason: retries fail alike. */
+static void
+tell_failure (Wait *self, const char *reason)
+{
+  g_autofree char *text = pcd_text_printable (*reason ? reason : "no reason given");
+
+  if (g_strcmp0 (text, self->told) == 0)
+    return;
+  clear_line (self);
+  g_printerr ("%s: an attempt failed: %s; it is tried again\n", g_get_prgname (), text);
+  g_free (self->told);
+  self->told = g_steal_pointer (&text);
+}
+
+/* The attempts of the policy, which nobody answers to us. */
+static void
+tell_attempts (Wait *self, const PcdClientMigration *migration)
+{
+  if (!self->asking && g_str_equal (migration->last_action, "recover") &&
+      g_str_equal (migration->last_outcome, "failed") && is_paused (migration))
+    tell_failure (self, migration->last_reason);
+}
+
+static PcdClientMigration *
+find_path (const PcdClientState *state, const char *path)
+{
+  for (guint i = 0; i < state->migrations->len; i++) {
+    PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
+    if (g_str_equal (migration->path, path))
+      return migration;
+  }
+  return NULL;
+}
+
+static void
+end (Wait *self, int exit_code)
+{
+  self->exit_code = exit_code;
+  pcd_client_end (self->client, PCD_EXIT_DONE);
+}
+
+/* libvirt 9.0 to 10.x may report a false error while the recovery proceeds: the phase counts. */
+static void
+on_failed (Wait *self, const char *outcome, const char *reason)
+{
+  g_autoptr (PcdClientState) state = pcd_client_get_state (self->client);
+  const PcdClientMigration *migration = state ? find_path (state, self->path) : NULL;
+  const gboolean paused = migration && is_paused (migration);
+  const gboolean refused = g_str_equal (outcome, "refused");
+  const gboolean over = self->wait->action == PCD_ACTION_FORCE_PAUSE ? !paused : paused && refused;
+
+  if (over || (refused && !self->wait->quiet)) {
+    clear_line (self);
+    pcd_act_tell_outcome (self->name, self->wait->action, FALSE, outcome, reason);
+  }
+  if (over)
+    end (self, PCD_EXIT_FAILED);
+  if (over || !paused)
+    return;
+  tell_failure (self, reason);
+  self->again_at = g_get_monotonic_time () + self->again_usec;
+  self->again_usec = MIN (self->again_usec * 2, AGAIN_LAST_USEC);
+}
+
+static void
+on_answer (GVariant *reply, const GError *error, gpointer data)
+{
+  Wait *self = data;
+  const char *outcome = NULL, *reason = NULL;
+
+  self->asking = FALSE;
+  if (!reply) {
+    clear_line (self);
+    end (self, pcd_client_tell_error (self->client, "Act", ANSWER_MSEC, error));
+    return;
+  }
+  g_variant_get (reply, "(&s&s)", &outcome, &reason);
+  if (!g_str_equal (outcome, "done")) {
+    on_failed (self, outcome, reason);
+  } else if (!self->wait->quiet) {
+    clear_line (self);
+    pcd_act_tell_outcome (self->name, self->wait->action, FALSE, outcome, reason);
+  }
+  if (self->exit_code < 0 && !look (self))
+    pcd_client_end (self->client, PCD_EXIT_DONE);
+}
+
+static void
+ask (Wait *self)
+{
+  self->asking = TRUE;
+  self->again_at = 0;
+  pcd_client_ask (self->client, self->path, "Act", self->order, "(ss)", ANSWER_MSEC, on_answer,
+                  self);
+}
+
+static void
+ask_again_if_due (Wait *self, const PcdClientMigration *migration)
+{
+  if (self->asking || !self->again_at || !is_paused (migration) || goes_on (migration) ||
+      g_get_monotonic_time () < self->again_at)
+    return;
+  ask (self);
+}
+
+/* ---- waiting ---- */
+
+/* -1 to go on waiting. */
+static int
+judge (Wait *self, const PcdClientMigration *migration)
+{
+  if (self->wait->action == PCD_ACTION_FORCE_PAUSE && is_paused (migration))
+    return PCD_EXIT_DONE;
+  if (!pcd_show_has_ended (migration))
+    return -1;
+  if (g_str_equal (migration->phase, "completed")) {
+    clear_line (self);
+    if (!self->wait->quiet)
+      g_print ("%s: completed\n", self->name);
+    return PCD_EXIT_DONE;
+  }
+  clear_line (self);
+  g_printerr ("%s: failed: the migration of '%s' is %s\n", g_get_prgname (), self->name,
+              migration->phase);
+  return PCD_EXIT_FAILED;
+}
+
+/* %FALSE to end, with the exit code set. */
+static gboolean
+look (gpointer data)
+{
+  Wait *self = data;
+  g_autoptr (PcdClientState) state = pcd_client_get_state (self->client);
+  PcdClientMigration *migration = state ? find_path (state, self->path) : NULL;
+
+  if (!migration) {
+    clear_line (self);
+    self->exit_code = state ? PCD_EXIT_NOT_FOUND : PCD_EXIT_NO_DAEMON;
+    if (state)
+      g_printerr ("%s: the migration of '%s' is not known here any more\n", g_get_prgname (),
+                  self->name);
+    return FALSE;
+  }
+  if (!self->wait->quiet && self->wait->action == PCD_ACTION_RECOVER)
+    pcd_client_ask_progress (self->client, state, self->uuid);
+  tell_attempts (self, migration);
+  self->exit_code = judge (self, migration);
+  if (self->exit_code >= 0)
+    return FALSE;
+  show (self, migration);
+  ask_again_if_due (self, migration);
+  return TRUE;
+}
+
+static gboolean
+on_tick (gpointer data)
+{
+  Wait *self = data;
+  const gint64 timeout = self->wait->timeout_usec;
+
+  if (timeout && g_get_monotonic_time () - self->began > timeout) {
+    g_autofree char *waited = pcd_duration_to_string (timeout);
+
+    clear_line (self);
+    g_printerr ("%s: failed: not over within %s; postcopyd goes on\n", g_get_prgname (), waited);
+    end (self, PCD_EXIT_FAILED);
+  } else if (!look (self)) {
+    pcd_client_end (self->client, PCD_EXIT_DONE);
+  }
+  return G_SOURCE_CONTINUE;
+}
+
+int
+pcd_act_wait (PcdClient *client, const PcdClientMigration *migration, const PcdActWait *wait)
+{
+  static const PcdClientFollower follower = { .changed = look };
+  g_autoptr (GVariant) order = g_variant_ref_sink (wait->order);
+  g_autofree char *path = g_strdup (migration->path);
+  g_autofree char *uuid = g_strdup (migration->uuid);
+  g_autofree char *name = pcd_text_printable (migration->name);
+  Wait self = {
+    .wait = wait,
+    .client = client,
+    .order = order,
+    .path = path,
+    .uuid = uuid,
+    .name = name,
+    .began = g_get_monotonic_time (),
+    .again_usec = AGAIN_FIRST_USEC,
+    .exit_code = -1,
+  };
+
+  pcd_client_listen (client, &follower, &self);
+  if (look (&self)) {
+    ask (&self);
+    guint tick_id = g_timeout_add (TICK_MSEC, on_tick, &self);
+    int followed = pcd_client_follow (client);
+    g_source_remove (tick_id);
+    if (followed != PCD_EXIT_DONE)
+      self.exit_code = followed;
+  }
+  clear_line (&self);
+  g_free (self.told);
+  g_free (self.state);
+  return self.exit_code;
+}

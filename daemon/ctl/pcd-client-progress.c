@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* All questions are sent, then all answers waited for. */
+#include "ctl/pcd-client-progress.h"
+
+#include "ctl/pcd-show.h"
+
+/* The daemon itself gives libvirt less. */
+#define DEADLINE_MSEC 5000
+
+typedef struct {
+  GMainLoop *loop;
+  guint waiting;
+} Round;
+
+typedef struct {
+  Round *round;
+  PcdClientMigration *migration;
+} Question;
+
+gboolean
+pcd_client_has_progress (const PcdClientMigration *migration)
+{
+  static const PcdPhase phases[] = { PCD_PHASE_POSTCOPY, PCD_PHASE_PAUSED, PCD_PHASE_RECOVERING };
+
+  for (guint i = 0; i < G_N_ELEMENTS (phases); i++)
+    if (g_str_equal (migration->phase, pcd_phase_to_string (phases[i])))
+      return TRUE;
+  return FALSE;
+}
+
+static void
+on_answer (GVariant *reply, const GError *error, gpointer data)
+{
+  g_autofree Question *question = data;
+  PcdClientMigration *migration = question->migration;
+
+  migration->asked = TRUE;
+  if (reply)
+    migration->progress = pcd_client_progress_parse (reply, &migration->problem);
+  else if (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_METHOD))
+    migration->problem = g_strdup ("the migration is gone, or this postcopyd cannot say");
+  else
+    migration->problem = g_strdup ("postcopyd did not answer");
+  if (--question->round->waiting == 0)
+    g_main_loop_quit (question->round->loop);
+}
+
+void
+pcd_client_ask_progress (PcdClient *client, const PcdClientState *state, const char *domain)
+{
+  /* Of its own: signals of the daemon, which may call for another look, wait meanwhile. */
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (GMainLoop) loop = g_main_loop_new (context, FALSE);
+  Round round = { .loop = loop };
+
+  g_main_context_push_thread_default (context);
+
+  for (guint i = 0; i < state->migrations->len; i++) {
+    PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
+
+    if (!pcd_show_matches (migration, domain) || !pcd_client_has_progress (migration))
+      continue;
+    Question *question = g_new0 (Question, 1);
+    *question = (Question){ &round, migration };
+    round.waiting++;
+    pcd_client_ask (client, migration->path, "GetProgress", NULL, "(a{sv})", DEADLINE_MSEC,
+                    on_answer, question);
+  }
+  if (round.waiting > 0)
+    g_main_loop_run (loop);
+  g_main_context_pop_thread_default (context);
+}
