@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define PORT 0x10
+#define PORT      0x10
+#define MAX_CPUID 256 /* KVM_MAX_CPUID_ENTRIES of the kernel */
 
 enum { CR0_PE = 1 << 0, CR0_ET = 1 << 4, CR0_NE = 1 << 5, CR4_PAE = 1 << 5 };
 #define CR0_PG               (1ULL << 31)
@@ -116,6 +117,21 @@ set_up_segments (int vcpu, uint64_t page_tables)
   return ioctl (vcpu, KVM_SET_SREGS, &sregs);
 }
 
+/* A vCPU without CPUID has no long mode: Linux 6.12.117 refuses to set EFER.LMA on one (earlier
+ * ones let it pass). It gets all that KVM supports. */
+static int
+set_up_cpuid (int kvm, int vcpu)
+{
+  union {
+    struct kvm_cpuid2 cpuid;
+    uint8_t room[sizeof (struct kvm_cpuid2) + MAX_CPUID * sizeof (struct kvm_cpuid_entry2)];
+  } all = { .cpuid.nent = MAX_CPUID };
+
+  if (ioctl (kvm, KVM_GET_SUPPORTED_CPUID, &all))
+    return -1;
+  return ioctl (vcpu, KVM_SET_CPUID2, &all);
+}
+
 int
 pcd_probe_arch_set_up (int kvm, int vm, int vcpu, size_t page_size, PcdProbeKind kind)
 {
@@ -131,7 +147,7 @@ pcd_probe_arch_set_up (int kvm, int vm, int vcpu, size_t page_size, PcdProbeKind
 
   /* Only Intel processors without unrestricted guest want it; the rest takes it or refuses. */
   (void)ioctl (vm, KVM_SET_TSS_ADDR, 0xfffbd000UL);
-  if (set_up_segments (vcpu, PCD_PROBE_TABLES_PAGE * page_size))
+  if (set_up_cpuid (kvm, vcpu) || set_up_segments (vcpu, PCD_PROBE_TABLES_PAGE * page_size))
     return -1;
   return ioctl (vcpu, KVM_SET_REGS, &regs);
 }
