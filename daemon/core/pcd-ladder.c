@@ -156,6 +156,9 @@ update_clocks (Run *run)
 {
   const PcdState *state = run->input->state;
 
+  /* After a restart: what went on before may well go on. */
+  if (state->phase == PCD_PHASE_NONE)
+    return;
   for (guint when = 0; when < PCD_N_WHENS; when++) {
     PcdLadderClock *clock = &run->ladder->clocks[when];
     gboolean holds = condition_holds (clock, when, state);
@@ -168,6 +171,15 @@ update_clocks (Run *run)
     if (!clock->in && holds)
       enter_condition (run, when, MIN (since, run->now));
   }
+}
+
+/* Kept, as the evidence for it does not outlive the daemon. */
+static void
+remember_operator (Run *run)
+{
+  if (run->ladder->clocks[PCD_WHEN_PAUSED].in && !run->ladder->our_pause &&
+      run->input->state->cause == PCD_CAUSE_OPERATOR)
+    run->ladder->operator_pause = TRUE;
 }
 
 gint64
@@ -470,9 +482,7 @@ paused_by_operator (const Run *run)
 {
   const PcdLadder *ladder = run->ladder;
 
-  return ladder->clocks[PCD_WHEN_PAUSED].in && !ladder->waived &&
-         (ladder->operator_pause ||
-          (run->input->state->cause == PCD_CAUSE_OPERATOR && !ladder->our_pause));
+  return ladder->clocks[PCD_WHEN_PAUSED].in && !ladder->waived && ladder->operator_pause;
 }
 
 /* What `if` says now, or what is left after `do` did not work. */
@@ -635,6 +645,7 @@ pcd_ladder_step (const PcdLadder *ladder,
   ret_effects->n = 0;
   ret_effects->wakeup = G_MAXINT64;
   update_clocks (&run);
+  remember_operator (&run);
   match_records (&run);
   take_event (&run, event);
   take_hold (&run);

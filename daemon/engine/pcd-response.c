@@ -219,6 +219,15 @@ set_wakeup (PcdResponse *self, gint64 when, gint64 now)
     self->wakeup = g_timeout_add (CLAMP ((when - now + 999) / 1000, 0, G_MAXINT), on_wakeup, self);
 }
 
+/* QEMU's word of a pause may be some ms ahead of the evidence why, and a pause that an operator
+ * asked for is not to be undone. */
+static gboolean
+waits_for_evidence (const PcdState *state, gint64 now)
+{
+  return state->phase == PCD_PHASE_PAUSED && state->cause == PCD_CAUSE_UNKNOWN &&
+         now - state->phase_since < EVIDENCE_USEC;
+}
+
 static void
 climb (PcdResponse *self, const PcdLadderEvent *event)
 {
@@ -233,6 +242,10 @@ climb (PcdResponse *self, const PcdLadderEvent *event)
   g_autoptr (PcdPolicy) policy = pcd_policy_ref (self->policy); /* params live as long as it does */
   PcdLadderEffects effects;
 
+  if (event == &tick && waits_for_evidence (&self->state, now)) {
+    set_wakeup (self, self->state.phase_since + EVIDENCE_USEC, now);
+    return;
+  }
   memcpy (input.facts, self->facts, sizeof input.facts);
   self->ladder = pcd_ladder_step (&self->ladder, &input, event, now, &effects);
   set_wakeup (self, effects.wakeup, now);
@@ -362,23 +375,12 @@ fact_of (PcdAnswer answer)
                                    : PCD_FACT_UNKNOWN;
 }
 
-/* QEMU's word of a pause may be some ms ahead of the evidence why, and a pause that an operator
- * asked for is not to be undone. */
-static gboolean
-waits_for_evidence (const PcdState *state, gint64 now)
-{
-  return state->phase == PCD_PHASE_PAUSED && state->cause == PCD_CAUSE_UNKNOWN &&
-         now - state->phase_since < EVIDENCE_USEC;
-}
-
 void
 pcd_response_update (PcdResponse *self,
                      const PcdState *state,
                      const PcdMeasure *measure,
                      PcdFact peer_answers)
 {
-  const gint64 now = g_get_monotonic_time ();
-
   self->state = *state;
   self->facts[PCD_PREDICATE_PEER_ANSWERS] = peer_answers;
   if (measure) {
@@ -389,10 +391,7 @@ pcd_response_update (PcdResponse *self,
   }
   if (is_trouble (state))
     open_incident (self);
-  if (waits_for_evidence (state, now))
-    set_wakeup (self, state->phase_since + EVIDENCE_USEC, now);
-  else
-    climb (self, &tick);
+  climb (self, &tick);
   if (self->incident && pcd_phase_has_ended (state->phase) && self->attempts->len == 0) {
     pcd_journal_end_incident (self->env->journal, self->incident,
                               pcd_phase_to_string (state->phase), g_get_real_time ());

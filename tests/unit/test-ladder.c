@@ -813,6 +813,29 @@ test_restart (void)
   g_assert_cmpuint (count (world->log->str, "start freeze"), ==, 2);
 }
 
+/* The daemon knows nothing yet: what was done in this pause is not done again, and an operator's
+ * pause, whose evidence is lost, is still one. */
+static void
+test_restart_in_a_pause (void)
+{
+  g_autoptr (World) world = world_new (PCD_ROLE_SOURCE);
+
+  set_policy (world, get_policy (world, "recover"));
+  set_phase (world, PCD_PHASE_PAUSED);
+  world->state.cause = PCD_CAUSE_OPERATOR;
+  feed (world, (PcdLadderEvent){ PCD_LADDER_TICK });
+  advance (world, EPOCH + 5 * S);
+  pcd_ladder_restart (&world->ladder);
+  world->state = pcd_state_init (PCD_ROLE_SOURCE, world->now);
+  feed (world, (PcdLadderEvent){ PCD_LADDER_TICK });
+  set_phase (world, PCD_PHASE_PAUSED);
+  world->state.cause = PCD_CAUSE_UNKNOWN;
+  feed (world, (PcdLadderEvent){ PCD_LADDER_TICK });
+  advance (world, EPOCH + 60 * S);
+  g_assert_cmpuint (count (world->log->str, "start notify"), ==, 1);
+  g_assert_cmpuint (count (world->log->str, "start recover"), ==, 0);
+}
+
 /* ---- random stories against the invariants ---- */
 
 typedef struct {
@@ -999,6 +1022,7 @@ main (int argc, char **argv)
   }
   g_test_add_func ("/ladder/flapping", test_flapping);
   g_test_add_func ("/ladder/restart", test_restart);
+  g_test_add_func ("/ladder/restart-in-a-pause", test_restart_in_a_pause);
   g_test_add_data_func ("/ladder/random/source", GINT_TO_POINTER (PCD_ROLE_SOURCE), test_random);
   g_test_add_data_func ("/ladder/random/destination", GINT_TO_POINTER (PCD_ROLE_DESTINATION),
                         test_random);

@@ -4,11 +4,13 @@ metadata and postcopyctl, on real VMs."""
 
 import json
 import os
+import random
 import time
 
 from pcdlab import verify_memory
 from pcdlab.case import case
 from pcdlab.host import Host
+from pcdlab.journal import check_journal
 from pcdlab.proc import LabError
 from pcdlab.wait import wait_for
 from pcdlab.watched import TIMEOUT, Watched
@@ -143,6 +145,45 @@ def fence(lab, config):
     killed = lab.cut("kill-qemu", side="src", domain=watched.vm.name)
     watched.followers["src"].wait("phase", "gone", killed.t, 2)
     return watched, killed
+
+
+def killed_while_protecting(lab):
+    """Both postcopyds killed at random moments of one incident under protect."""
+    watched = Watched(lab, config=CONFIG, before=wish("protect"))
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+    kills = 0
+    while time.monotonic() < cut.t + 14:  # protect freezes 10 s after the pause
+        time.sleep(random.uniform(0, 1.5))
+        watched.kill_and_restart(random.choice(("src", "dst")))
+        kills += 1
+    wait_for(lambda: stands_still(watched.vm, 1), 20, "a guest that stands still")
+    cut.heal()
+    watched.hurry()
+    for side in ("dst", "src"):
+        time.sleep(random.uniform(0, 0.3))
+        watched.kill_and_restart(side)
+        kills += 1
+    watched.hurry()
+    watched.migration.wait_completed(60)
+    ticks = watched.vm.ticks("dst")
+    wait_for(lambda: watched.vm.ticks("dst") > ticks, 20, "tick of the guest after the thaw")
+    print(f"# {verify_memory(watched.vm, 'dst')}")
+    ends = ("completed", "ended while postcopyd was away")
+    done = check_journal(lab.dst, *ends)
+    assert done["freeze"].count("done") <= 1 and done["resume"].count("done") == 1, done
+    check_journal(lab.src, *ends)
+    return kills
+
+
+@case("long-rule-5-killed-50-times-while-protecting", lab=HOOKED, timeout=1800)
+def killed_50_times(lab):
+    """postcopyd of either side is killed at 50 random moments: frozen, recovered, thawed, once."""
+    kills = 0
+    while kills < 50:
+        lab.clean()
+        kills += killed_while_protecting(lab)
+    print(f"# {kills} kills")
 
 
 @case("rule-4-metadata-cannot-destroy", timeout=120)

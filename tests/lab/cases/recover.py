@@ -77,7 +77,7 @@ def heal_and_recover(lab, kind, seconds):
     paused.completes()
 
 
-@case("act-recover-link-5s")
+@case("long-act-recover-link-5s")
 def link_5s(lab):
     """Link down for 5 s: recovering within 2 s of the heal, complete, all pages right."""
     heal_and_recover(lab, "link-down", 5)

@@ -11,6 +11,7 @@ import time
 from pcdlab import verify_memory
 from pcdlab.case import case
 from pcdlab.host import POLICIES
+from pcdlab.journal import check_journal
 from pcdlab.wait import wait_for
 from pcdlab.watched import TIMEOUT, Watched
 
@@ -169,11 +170,11 @@ def killed_50_times(lab):
             time.sleep(random.uniform(0, 0.6))
             if i == 4:
                 cut.heal()
-            kill_and_restart(lab, watched, "src")
+            watched.kill_and_restart("src")
             kills += 1
         completed(watched)
         verify_memory(watched.vm, "dst")
-        check_journal(lab)
+        assert check_journal(lab.src, "completed")["notify"] == ["done"]
     print(f"# {kills} kills")
 
 
@@ -237,36 +238,19 @@ def libvirtds_restarted(lab):
     print(f"# {verify_memory(watched.vm, 'dst')}")
 
 
-@case("respond-operator-pause-is-respected")
+@case("rule-8-operator-pause-is-respected")
 def operator_pause(lab):
-    """domjobabort --postcopy by a person is not undone by policy; postcopyctl recover is."""
+    """domjobabort --postcopy by a person is not undone by policy, nor by a postcopyd that was killed
+    and restarted since."""
     watched = Watched(lab, config=CONFIG)
     began = time.monotonic()
     lab.src.virsh("domjobabort", watched.vm.name, "--postcopy")
     watched.paused("src", began, 1.0, "operator")
-    time.sleep(5)
+    time.sleep(2)
+    watched.kill_and_restart("src")
+    time.sleep(4)
     assert watched.status("src")["phase"] == "paused", watched.followers["src"].story(began)
     assert not [a for a in actions(watched, "src") if a[0] == "recover"], actions(watched, "src")
-
-
-def check_journal(lab):
-    """One incident, ended as completed; each intent has one result, and no two attempts overlap."""
-    def ask(*args):
-        done = lab.src.ctl("incident", *args, "--json", "--state-dir", "/var/lib/postcopyd")
-        assert done.rc == 0, done
-        return json.loads(done.out)
-    listed = ask("list")
-    assert [entry["how"] for entry in listed] == ["completed"], listed
-    print(f"# journal: {json.dumps(listed)[:300]}")
-    told = ask("show", str(listed[0]["id"]))
-    assert told, told
-
-
-def kill_and_restart(lab, watched, side):
-    host = getattr(lab, side)
-    watched.followers.pop(side).stop()
-    host.kill_postcopyd()
-    watched.start(host)
 
 
 @case("rule-5-killed-in-mid-incident", timeout=180)
@@ -277,13 +261,13 @@ def killed_in_incident(lab):
     watched.both_paused(cut.t, TIMEOUT + 1, "network")
     for _ in range(5):
         time.sleep(random.uniform(0, 0.8))
-        kill_and_restart(lab, watched, "src")
+        watched.kill_and_restart("src")
     cut.heal()
     time.sleep(random.uniform(0, 0.5))
-    kill_and_restart(lab, watched, "src")
+    watched.kill_and_restart("src")
     completed(watched)
     print(f"# {verify_memory(watched.vm, 'dst')}")
-    check_journal(lab)
+    assert check_journal(lab.src, "completed")["notify"] == ["done"]
 
 
 @case("rule-10-slow-is-left-alone", timeout=120)

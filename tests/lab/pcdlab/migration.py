@@ -18,9 +18,12 @@ class Migration:
     bandwidth           MiB/s in precopy; low enough that a busy guest does not converge
     postcopy_bandwidth  MiB/s in postcopy; memory / this is about how long there is to break it
     network             "migration" or "alternate", of both libvirt's connection and the stream
+    transport           of libvirt's connection; see tls.use_tls() for "tls"
+    tls                 the stream is encrypted, too
     """
 
-    def __init__(self, lab, vm, p2p=True, bandwidth=20, postcopy_bandwidth=2, network="migration"):
+    def __init__(self, lab, vm, p2p=True, bandwidth=20, postcopy_bandwidth=2, network="migration",
+                 transport="tcp", tls=False):
         self.lab = lab
         self.vm = vm
         self.name = vm.name
@@ -28,15 +31,18 @@ class Migration:
         self.bandwidth = bandwidth
         self.postcopy_bandwidth = postcopy_bandwidth
         self.network = network
+        self.transport = transport
+        self.tls = tls
         self.virsh = None
         self.t_start = self.t_postcopy = self.t_resume = None
 
     def _command(self, network, *options):
         address = self.lab.dst.addresses[network]
         return ["virsh", "-c", "qemu:///system", "migrate", "--live", "--postcopy",
-                *(["--p2p"] if self.p2p else []), *options,
+                *(["--p2p"] if self.p2p else []),
+                *(["--tls"] if self.tls else []), *options,
                 "--postcopy-bandwidth", str(self.postcopy_bandwidth), self.name,
-                f"qemu+tcp://{address}/system", f"tcp://{address}"]
+                f"qemu+{self.transport}://{address}/system", f"tcp://{address}"]
 
     def _spawn(self, argv):
         number = len(self.lab.state["migrations"])

@@ -42,6 +42,12 @@ class Watched:
             host.start_postcopyd(self.args)
             self.followers[host.name] = Follower(host)
 
+    def kill_and_restart(self, side):
+        host = getattr(self.lab, side)
+        self.followers.pop(side).stop()
+        host.kill_postcopyd()
+        self.start(host)
+
     def wait_armed(self):
         for host in self.lab.hosts:
             self.followers[host.name].wait("armed", "armed", time.monotonic() - 60, 62)
