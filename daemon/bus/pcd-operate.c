@@ -6,11 +6,15 @@
 #include "bus/pcd-authority.h"
 #include "bus/pcd-bus-error.h"
 #include "core/pcd-node.h"
+#include "debug/pcd-debug-file.h"
+
+#include <gio/gunixfdlist.h>
+#include <unistd.h>
 
 /* What an operator may ask for by name; notify is the policies' own. */
 static const PcdActionKind offered[] = {
-  PCD_ACTION_RECOVER, PCD_ACTION_FORCE_PAUSE, PCD_ACTION_STOP,
-  PCD_ACTION_FREEZE,  PCD_ACTION_RESUME,      PCD_ACTION_DESTROY,
+  PCD_ACTION_RECOVER, PCD_ACTION_FORCE_PAUSE, PCD_ACTION_STOP,    PCD_ACTION_FREEZE,
+  PCD_ACTION_DEBUG,   PCD_ACTION_RESUME,      PCD_ACTION_DESTROY,
 };
 
 struct _PcdOperate {
@@ -211,6 +215,82 @@ reload (Call *call, const char *who)
   answer_error (call, told);
 }
 
+/* Where a file is looked for, in a thread: a disk may be slow. */
+typedef struct {
+  char *state_dir;
+  gint64 incident;
+  char *name;
+} Place;
+
+static void
+place_free (gpointer data)
+{
+  Place *place = data;
+
+  g_free (place->state_dir);
+  g_free (place->name);
+  g_free (place);
+}
+
+static void
+open_in_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  Place *place = data;
+  GError *error = NULL;
+  int fd = pcd_debug_file_open_last (place->state_dir, place->incident, &place->name, &error);
+
+  if (fd < 0)
+    g_task_return_error (task, error);
+  else
+    g_task_return_int (task, fd);
+}
+
+static void
+on_opened (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (Call) call = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GUnixFDList) list = g_unix_fd_list_new ();
+  const Place *place = g_task_get_task_data (G_TASK (result));
+  int fd = (int)g_task_propagate_int (G_TASK (result), &error);
+  int handle = fd < 0 ? -1 : g_unix_fd_list_append (list, fd, &error);
+
+  if (fd >= 0)
+    close (fd);
+  if (handle < 0) {
+    const gboolean none = g_error_matches (error, G_FILE_ERROR, G_FILE_ERROR_NOENT);
+    g_autofree char *message = g_utf8_make_valid (error->message, -1);
+    g_autoptr (GError) told = g_error_new_literal (
+        PCD_BUS_ERROR, none ? PCD_BUS_ERROR_NOT_FOUND : PCD_BUS_ERROR_FAILED, message);
+    answer_error (call, told);
+    return;
+  }
+  call->answered = TRUE;
+  g_dbus_method_invocation_return_value_with_unix_fd_list (
+      call->invocation, g_variant_new ("(hs)", handle, place->name), list);
+}
+
+static void
+open_debug_output (Call *call, const char *who)
+{
+  g_autoptr (GError) error = NULL;
+  const char *state_dir = NULL;
+  gint64 incident =
+      pcd_engine_get_incident (call->operate->engine, call->uuid, call->role, &state_dir, &error);
+
+  if (incident < 0) {
+    answer_engine_error (call, error);
+    call_free (call);
+    return;
+  }
+  g_autoptr (GTask) task = g_task_new (NULL, NULL, on_opened, call);
+  Place *place = g_new0 (Place, 1);
+  place->state_dir = g_strdup (state_dir);
+  place->incident = incident;
+  g_task_set_task_data (task, place, place_free);
+  g_task_run_in_thread (task, open_in_thread);
+}
+
 static gboolean
 find_offered (const char *name, PcdActionKind *ret_action, GError **error)
 {
@@ -295,6 +375,16 @@ on_release (PcdDbusMigration1 *skeleton, GDBusMethodInvocation *invocation, gpoi
 }
 
 static gboolean
+on_open_debug_output (PcdDbusMigration1 *skeleton,
+                      GDBusMethodInvocation *invocation,
+                      GUnixFDList *fds,
+                      gpointer data)
+{
+  authorize (target_call (data, invocation, open_debug_output), PCD_AUTHORITY_MANAGE);
+  return TRUE;
+}
+
+static gboolean
 on_set_policy (PcdDbusMigration1 *skeleton,
                GDBusMethodInvocation *invocation,
                const char *name,
@@ -363,6 +453,8 @@ pcd_operate_migration (PcdOperate *self,
                        PcdRole role)
 {
   connect_method (skeleton, "handle-act", G_CALLBACK (on_act), self, uuid, role);
+  connect_method (skeleton, "handle-open-debug-output", G_CALLBACK (on_open_debug_output), self,
+                  uuid, role);
   connect_method (skeleton, "handle-hold", G_CALLBACK (on_hold), self, uuid, role);
   connect_method (skeleton, "handle-release", G_CALLBACK (on_release), self, uuid, role);
   connect_method (skeleton, "handle-set-policy", G_CALLBACK (on_set_policy), self, uuid, role);

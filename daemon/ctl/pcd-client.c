@@ -6,7 +6,10 @@
 #include "bus/pcd-bus-error.h"
 #include "ctl/pcd-client-state.h"
 
+#include <gio/gunixfdlist.h>
 #include <string.h>
+
+#define OPEN_TIMEOUT_MSEC 10000
 
 #define DEADLINE_MSEC 5000
 
@@ -317,6 +320,26 @@ pcd_client_call (PcdClient *self,
   if (ret_reply)
     *ret_reply = g_steal_pointer (&reply);
   return PCD_EXIT_DONE;
+}
+
+int
+pcd_client_open_debug_output (PcdClient *self, const char *path, int *ret_fd)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GUnixFDList) fds = NULL;
+  gint32 handle = 0;
+
+  (void)pcd_bus_error_quark ();
+  g_autoptr (GVariant) reply = g_dbus_connection_call_with_unix_fd_list_sync (
+      self->connection, self->owner, path, "org.postcopyd.Migration1", "OpenDebugOutput", NULL,
+      G_VARIANT_TYPE ("(hs)"),
+      G_DBUS_CALL_FLAGS_NO_AUTO_START | G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
+      OPEN_TIMEOUT_MSEC, NULL, &fds, NULL, &error);
+  if (!reply)
+    return complain_answer (self, "OpenDebugOutput", error);
+  g_variant_get (reply, "(h&s)", &handle, NULL);
+  *ret_fd = fds ? g_unix_fd_list_get (fds, handle, &error) : -1;
+  return *ret_fd >= 0 ? PCD_EXIT_DONE : PCD_EXIT_FAILED;
 }
 
 void

@@ -112,6 +112,15 @@ int pcd_client_tell_error (PcdClient *client,
                            const GError *error);
 
 /**
+ * pcd_client_open_debug_output:
+ * @path: of a migration
+ * @ret_fd: (out): what action debug kept last, to be closed
+ *
+ * Returns: the exit code; what went wrong is printed
+ */
+int pcd_client_open_debug_output (PcdClient *client, const char *path, int *ret_fd);
+
+/**
  * pcd_client_listen:
  *
  * Signals are kept from now on for pcd_client_follow (): call it before asking for the state that

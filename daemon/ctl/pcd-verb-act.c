@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* postcopyctl recover, force-pause, stop, freeze, resume, destroy: has postcopyd do it.
+/* postcopyctl recover, force-pause, stop, freeze, debug, resume, destroy: has postcopyd do it.
  * What is possible and safe is the daemon's to say; this only asks, waits and tells. */
 #include "core/pcd-action.h"
 #include "core/pcd-duration.h"
@@ -8,6 +8,8 @@
 #include "ctl/pcd-verbs.h"
 
 #include <gio/gio.h>
+#include <stdio.h>
+#include <unistd.h>
 
 /* Every action has a shorter deadline of its own; polkit may ask a person before. */
 #define ANSWER_USEC (5 * G_TIME_SPAN_MINUTE)
@@ -25,6 +27,8 @@ typedef struct {
   char *network;
   char *uri;
   char *order;
+  char *mode;
+  char *limit;
   gint64 timeout_usec; /* 0 for none */
 } Options;
 
@@ -35,6 +39,8 @@ options_clear (Options *options)
   g_free (options->network);
   g_free (options->uri);
   g_free (options->order);
+  g_free (options->mode);
+  g_free (options->limit);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
@@ -64,12 +70,20 @@ parse (Options *options, int *argc, char ***argv)
     { "without-proof", 0, 0, G_OPTION_ARG_NONE, &options->without_proof,
       "Also if the other side may still complete", NULL },
   };
+  const GOptionEntry debug[] = {
+    { "mode", 0, 0, G_OPTION_ARG_STRING, &options->mode,
+      "backtrace (default), by gdb, or stacks, which attaches to nothing", "MODE" },
+    { "limit", 0, 0, G_OPTION_ARG_STRING, &options->limit,
+      "How long a debugger may hold QEMU up, 20s if not given", "T" },
+  };
   g_autoptr (GArray) entries = g_array_new (TRUE, TRUE, sizeof (GOptionEntry));
 
   if (options->action == PCD_ACTION_RECOVER)
     g_array_append_vals (entries, recover, G_N_ELEMENTS (recover));
   if (options->action == PCD_ACTION_DESTROY)
     g_array_append_vals (entries, destroy, G_N_ELEMENTS (destroy));
+  if (options->action == PCD_ACTION_DEBUG)
+    g_array_append_vals (entries, debug, G_N_ELEMENTS (debug));
   g_array_append_vals (entries, common, G_N_ELEMENTS (common));
   return pcd_verb_parse (options->verb, (const GOptionEntry *)entries->data, argc, argv);
 }
@@ -119,10 +133,38 @@ to_variant (const Options *options)
     g_variant_dict_insert (&dict, "address", "s", options->network ?: options->uri);
   if (options->order)
     g_variant_dict_insert (&dict, "order", "s", options->order);
+  if (options->mode)
+    g_variant_dict_insert (&dict, "mode", "s", options->mode);
+  if (options->limit)
+    g_variant_dict_insert (&dict, "limit", "s", options->limit);
   if (options->without_proof)
     g_variant_dict_insert (&dict, "without-proof", "b", TRUE);
   return g_variant_new ("(s@a{sv})", pcd_action_to_string (options->action),
                         g_variant_dict_end (&dict));
+}
+
+/* What it found goes to standard output, where it is kept to standard error. */
+static int
+print_output (PcdClient *client,
+              const PcdClientMigration *migration,
+              const Options *options,
+              const char *reason)
+{
+  g_autofree char *name = pcd_text_printable (migration->name);
+  g_autofree char *text = pcd_text_printable (reason);
+  char buffer[16384];
+  gssize n;
+  int fd;
+
+  if (!options->quiet)
+    g_printerr ("%s: debug: done: %s\n", name, text);
+  int exit_code = pcd_client_open_debug_output (client, migration->path, &fd);
+  if (exit_code != PCD_EXIT_DONE)
+    return exit_code;
+  while ((n = read (fd, buffer, sizeof buffer)) > 0)
+    fwrite (buffer, 1, (size_t)n, stdout);
+  close (fd);
+  return n == 0 && fflush (stdout) == 0 ? PCD_EXIT_DONE : PCD_EXIT_FAILED;
 }
 
 static int
@@ -139,6 +181,8 @@ act (PcdClient *client, const PcdClientMigration *migration, const Options *opti
     return exit_code;
   g_variant_get (reply, "(&s&s)", &outcome, &reason);
   g_autofree char *name = pcd_text_printable (migration->name);
+  if (options->action == PCD_ACTION_DEBUG && !options->dry_run && g_str_equal (outcome, "done"))
+    return print_output (client, migration, options, reason);
   if (!g_str_equal (outcome, "done") || !options->quiet)
     pcd_act_tell_outcome (name, options->action, options->dry_run, outcome, reason);
   return g_str_equal (outcome, "done") ? PCD_EXIT_DONE : PCD_EXIT_FAILED;
@@ -205,6 +249,11 @@ ACT_VERB (force_pause,
 ACT_VERB (stop, PCD_ACTION_STOP, "stop", "", "Stop the guest, if that cannot hang QEMU")
 ACT_VERB (
     freeze, PCD_ACTION_FREEZE, "freeze", "", "Freeze the guest's vCPUs, where stop would hang")
+ACT_VERB (debug,
+          PCD_ACTION_DEBUG,
+          "debug",
+          " [--mode MODE] [--limit T]",
+          "Show what QEMU's threads are at, by a debugger where that cannot hang")
 ACT_VERB (resume, PCD_ACTION_RESUME, "resume", "", "Undo postcopyd's stop or freeze")
 ACT_VERB (destroy,
           PCD_ACTION_DESTROY,

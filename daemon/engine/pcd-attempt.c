@@ -24,9 +24,11 @@ struct _PcdAttempt {
 
 /* No answer after so long: the thread is left behind. */
 static gint64
-allowed_usec (PcdActionKind action)
+allowed_usec (PcdActionKind action, const PcdParams *params)
 {
   switch (action) {
+  case PCD_ACTION_DEBUG: /* and some seconds to end a debugger and to release QEMU */
+    return (gint64)pcd_params_get (params, action, "limit") + 10 * G_USEC_PER_SEC;
   case PCD_ACTION_RECOVER:
     return 40 * G_USEC_PER_SEC; /* libvirt gives up a dead connection after 30 s */
   case PCD_ACTION_DESTROY:
@@ -51,10 +53,8 @@ pcd_attempt_new (const PcdAttemptSpec *spec,
   attempt->turns = turns;
   attempt->ticket = spec->ticket;
   attempt->action = spec->action;
-  if (spec->params) {
-    attempt->params = *spec->params;
-    attempt->has_params = TRUE;
-  }
+  attempt->has_params = spec->params != NULL;
+  attempt->params = spec->params ? *spec->params : pcd_params_init (spec->action);
   attempt->way = g_strdup (spec->way);
   attempt->force = spec->force;
   attempt->callback = spec->callback;
@@ -156,8 +156,8 @@ launch (PcdAttempt *attempt)
   request.host.override = attempt->force;
   g_clear_pointer (&attempt->progress.text, g_free);
   attempt->callbacks->starts (attempt, &request, attempt->way, attempt->data);
-  attempt->execution =
-      pcd_executor_start (&request, allowed_usec (attempt->action), on_answer, attempt);
+  attempt->execution = pcd_executor_start (
+      &request, allowed_usec (attempt->action, &attempt->params), on_answer, attempt);
   pcd_execution_on_progress (attempt->execution, on_progress);
   g_clear_pointer (&request.host.peers, g_ptr_array_unref);
 }

@@ -24,6 +24,7 @@ struct _PcdEngine {
   PcdMigrationEnv shared; /* points into this very struct */
   char *uri;
   char *policy_dir;
+  char *state_dir;
   GHashTable *flags; /* utf8 -> (utf8 -> utf8): what an earlier daemon knew; NULL once used */
   GPtrArray *left; /* (element-type PcdOpenIncident): what an earlier daemon left; NULL once told */
 };
@@ -371,6 +372,8 @@ pcd_engine_enable_actions (PcdEngine *engine,
   if (notice)
     g_warning ("%s", notice);
   engine->env.uri = engine->uri;
+  engine->state_dir = g_strdup (state_dir);
+  engine->env.state_dir = engine->state_dir;
   engine->env.dry_run = dry_run;
   use_config (engine);
   return TRUE;
@@ -389,6 +392,7 @@ pcd_engine_free (PcdEngine *engine)
   g_clear_pointer (&engine->flags, g_hash_table_unref);
   g_hash_table_unref (engine->wishes);
   g_free (engine->uri);
+  g_free (engine->state_dir);
   g_free (engine->policy_dir);
   pcd_teller_free (engine->teller);
   g_free (engine->connection_reason);
@@ -455,6 +459,18 @@ pcd_engine_order (PcdEngine *engine,
     return FALSE;
   pcd_response_order (response, order, callback, data);
   return TRUE;
+}
+
+gint64
+pcd_engine_get_incident (
+    PcdEngine *engine, const char *uuid, PcdRole role, const char **ret_state_dir, GError **error)
+{
+  PcdResponse *response = find_for_operator (engine, uuid, role, error);
+
+  if (!response)
+    return -1;
+  *ret_state_dir = engine->env.state_dir;
+  return pcd_response_get_last_incident (response);
 }
 
 gboolean

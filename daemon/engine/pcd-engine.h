@@ -211,6 +211,16 @@ gboolean pcd_engine_order (PcdEngine *engine,
                            GError **error);
 
 /**
+ * pcd_engine_get_incident:
+ * @ret_state_dir: (out) (nullable): where its evidence is, borrowed
+ *
+ * Returns: the incident that the migration is in or was in last, 0 if there was none; -1 with
+ *   %G_IO_ERROR_NOT_FOUND if there is no such migration
+ */
+gint64 pcd_engine_get_incident (
+    PcdEngine *engine, const char *uuid, PcdRole role, const char **ret_state_dir, GError **error);
+
+/**
  * pcd_engine_hold:
  * @role: which of the domain's migrations
  *

@@ -237,6 +237,7 @@ pcd_executor_start (const PcdRequest *request,
     g_ptr_array_ref (self->host.peers);
   if (self->host.monitor)
     pcd_monitor_keeper_ref (self->host.monitor);
+  self->host.state_dir = keep (self, request->host.state_dir);
   self->host.peer_uri = keep (self, request->host.peer_uri);
   describe (self, request);
   self->job = (PostcopydJob){

@@ -19,6 +19,8 @@ typedef struct _PcdExecution PcdExecution;
  * @override: the operator asked with --force
  * @allow_destroy: the host's own configuration says so (rule 4)
  * @we_stopped: an action `stop` of ours was begun in this incident, whatever came of it
+ * @state_dir: (nullable): the daemon's own folder, for what is to be kept with the incident
+ * @incident: to which it belongs, 0 if none
  * @peer_uri: (nullable): the other host's libvirt, for proof that its side is gone
  * @phase_since_usec: g_get_monotonic_time() when the phase began, 0 if not known
  */
@@ -28,6 +30,8 @@ typedef struct {
   gboolean override;
   gboolean allow_destroy;
   gboolean we_stopped;
+  const char *state_dir;
+  gint64 incident;
   const char *peer_uri;
   gint64 phase_since_usec;
 } PcdActionHost;

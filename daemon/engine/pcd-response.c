@@ -4,6 +4,7 @@
 #include "engine/pcd-response.h"
 
 #include "core/pcd-foresee.h"
+#include "engine/pcd-after-debug.h"
 
 #include <gio/gio.h>
 
@@ -28,7 +29,10 @@ struct _PcdResponse {
   const char *policy_source;
   gboolean held;
   gboolean we_stopped;
+  PcdAfterDebug after_debug;
+  gint pid; /* of QEMU when it was last looked at, 0 before */
   gint64 incident;
+  gint64 last_incident;
   guint64 operator_ticket; /* the last one */
   GPtrArray *attempts;     /* (element-type PcdAttempt): under way */
   guint wakeup;
@@ -71,6 +75,24 @@ note_deeds (PcdResponse *self, PcdActionKind action, PcdOutcome outcome)
     self->we_stopped = FALSE;
     set_flag (self, "stopped", NULL);
   }
+  /* What failed may have left a debugger's stop; what was refused never began. */
+  if (action == PCD_ACTION_DEBUG)
+    pcd_after_debug_end (&self->after_debug, outcome != PCD_OUTCOME_FAILED, self->env->journal,
+                         self->uuid);
+}
+
+static void
+look_after_debug (PcdResponse *self)
+{
+  g_autofree char *detail = NULL;
+  PcdTraceStop left;
+
+  if (!pcd_after_debug_look (&self->after_debug, self->pid, &left))
+    return;
+  detail = g_strdup_printf ("a debugger had left %u of %u threads stopped and a SIGSTOP for %u; "
+                            "SIGCONT was sent",
+                            left.n_stopped, left.n_threads, left.n_pending);
+  tell (self, PCD_ACTION_DEBUG, "released", detail);
 }
 
 static void
@@ -84,6 +106,8 @@ on_attempt_starts (PcdAttempt *attempt, PcdRequest *request, const char *way, gp
   request->libvirt_uri = self->env->uri;
   request->host.we_stopped = self->we_stopped;
   request->host.allow_destroy = self->env->allow_destroy;
+  request->host.state_dir = self->env->state_dir;
+  request->host.incident = self->incident;
   self->callbacks->fill (request, way, self->data);
   tell (self, request->action, "started", NULL);
 }
@@ -150,6 +174,9 @@ begin (PcdResponse *self, const PcdAttemptSpec *spec, const char *who)
 
   g_ptr_array_add (self->attempts, attempt);
   open_incident (self);
+  /* Before the intent: what is asked of the journal first is on disk first. */
+  if (spec->action == PCD_ACTION_DEBUG)
+    pcd_after_debug_begin (&self->after_debug, self->env->journal, self->uuid);
   pcd_attempt_begin (attempt, self->env->journal, self->incident, who, &self->ladder);
 }
 
@@ -288,6 +315,7 @@ take_over (PcdResponse *self, const PcdOpenIncident *left)
   /* What was done cannot be read: a person has to look before anything is done again. */
   self->held = g_hash_table_contains (left->flags, "held") || left->ladder_error;
   self->we_stopped = g_hash_table_contains (left->flags, "stopped");
+  pcd_after_debug_take_over (&self->after_debug, left->flags);
   self->chosen = g_strdup (g_hash_table_lookup (left->flags, "policy"));
 }
 
@@ -384,17 +412,22 @@ pcd_response_update (PcdResponse *self,
   self->state = *state;
   self->facts[PCD_PREDICATE_PEER_ANSWERS] = peer_answers;
   if (measure) {
+    self->pid = measure->pid ?: self->pid;
     self->facts[PCD_PREDICATE_KICKABLE] = fact_of (measure->kickable);
     self->facts[PCD_PREDICATE_TRACEABLE] = fact_of (measure->traceable);
     self->facts[PCD_PREDICATE_BLOCKED] =
         measure->n_blocked_vcpus + measure->n_blocked_others > 0 ? PCD_FACT_YES : PCD_FACT_NO;
   }
+  look_after_debug (self);
   if (is_trouble (state))
     open_incident (self);
   climb (self, &tick);
+  if (pcd_phase_has_ended (state->phase) && self->attempts->len == 0)
+    pcd_after_debug_forget (&self->after_debug, self->env->journal, self->uuid);
   if (self->incident && pcd_phase_has_ended (state->phase) && self->attempts->len == 0) {
     pcd_journal_end_incident (self->env->journal, self->incident,
                               pcd_phase_to_string (state->phase), g_get_real_time ());
+    self->last_incident = self->incident;
     self->incident = 0;
   }
 }
@@ -493,6 +526,12 @@ gint64
 pcd_response_get_incident (const PcdResponse *self)
 {
   return self->incident;
+}
+
+gint64
+pcd_response_get_last_incident (const PcdResponse *self)
+{
+  return self->incident ?: self->last_incident;
 }
 
 void

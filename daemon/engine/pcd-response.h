@@ -18,6 +18,7 @@ typedef struct _PcdResponse PcdResponse;
  * @journal: (nullable): %NULL if it could not be opened: every intent fails then, and nothing is
  * done
  * @uri: (nullable): this host's libvirt
+ * @state_dir: (nullable): where actions keep what belongs to an incident
  * @allow_destroy: the host's own configuration says so
  * @dry_run: tell what would be done
  * @turns: of recoveries
@@ -28,6 +29,7 @@ typedef struct {
   guint n_matches;
   PcdJournal *journal;
   const char *uri;
+  const char *state_dir;
   gboolean allow_destroy;
   gboolean dry_run;
   PcdTurns turns;
@@ -91,7 +93,9 @@ pcd_response_set_policy (PcdResponse *response, const char *name, const char *wh
 /* How the policy in force wants sockets to be watched. */
 const PcdPolicy *pcd_response_get_policy (PcdResponse *response);
 
+/* 0 for none; the last one stays known after its end. */
 gint64 pcd_response_get_incident (const PcdResponse *response);
+gint64 pcd_response_get_last_incident (const PcdResponse *response);
 
 /* Fills the members of @view from @policy to @next_time; borrowed strings. */
 void pcd_response_fill_view (PcdResponse *response, PcdMigrationView *view);

@@ -2,6 +2,7 @@
 /* The table of built-in actions: one line each. */
 #include "actions/pcd-actions.h"
 
+#include "actions/debug/pcd-action-debug.h"
 #include "actions/destroy/pcd-action-destroy.h"
 #include "actions/force-pause/pcd-action-force-pause.h"
 #include "actions/freeze/pcd-action-freeze.h"
@@ -13,9 +14,9 @@
 #include <string.h>
 
 static const PostcopydPlugin *const actions[] = {
-  &pcd_action_destroy_plugin, &pcd_action_force_pause_plugin, &pcd_action_freeze_plugin,
-  &pcd_action_notify_plugin,  &pcd_action_recover_plugin,     &pcd_action_resume_plugin,
-  &pcd_action_stop_plugin,
+  &pcd_action_debug_plugin,  &pcd_action_destroy_plugin, &pcd_action_force_pause_plugin,
+  &pcd_action_freeze_plugin, &pcd_action_notify_plugin,  &pcd_action_recover_plugin,
+  &pcd_action_resume_plugin, &pcd_action_stop_plugin,
 };
 
 const PostcopydPlugin *

@@ -28,7 +28,8 @@ struct _PcdEngine {
   PcdOrderCallback waiting;
   gpointer waiting_data;
   GString *orders; /* what was asked for since `orders` */
-  int refuse;      /* a GIOErrorEnum for the next hold or policy, or -1 */
+  char *state_dir;
+  int refuse; /* a GIOErrorEnum for the next hold or policy, or -1 */
 };
 
 typedef struct {
@@ -317,6 +318,8 @@ obey (PcdEngine *self, const char *line)
     do_finish (self, w);
   else if (g_str_equal (w[0], "refuse") && n == 2)
     self->refuse = atoi (w[1]);
+  else if (g_str_equal (w[0], "state") && n == 2)
+    self->state_dir = g_strdup (w[1]);
   else if (g_str_equal (w[0], "orders") && n == 1)
     do_orders (self);
   else if (g_str_equal (w[0], "config") && n == 1)
@@ -370,6 +373,7 @@ pcd_engine_free (PcdEngine *self)
   g_ptr_array_unref (self->listeners);
   g_ptr_array_unref (self->migrations);
   g_ptr_array_unref (self->records);
+  g_free (self->state_dir);
   g_string_free (self->orders, TRUE);
   g_free (self->answer_reason);
   g_free (self->reason);
@@ -482,6 +486,14 @@ accept (PcdEngine *self, GError **error)
   g_set_error (error, G_IO_ERROR, self->refuse, "the script says no");
   self->refuse = -1;
   return FALSE;
+}
+
+gint64
+pcd_engine_get_incident (
+    PcdEngine *self, const char *uuid, PcdRole role, const char **ret_state_dir, GError **error)
+{
+  *ret_state_dir = self->state_dir ?: "/nonexistent";
+  return 7;
 }
 
 gboolean

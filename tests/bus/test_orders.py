@@ -15,6 +15,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 import unittest
@@ -94,7 +95,7 @@ class TestAct(Orders):
         daemon = self.start(G)
         for args, says in (
                 (('notify', '{}'), 'unknown action "notify", expected one of: recover, force-pause, '
-                                   'stop, freeze, resume, destroy'),
+                                   'stop, freeze, debug, resume, destroy'),
                 (('snapshot', '{}'), 'unknown action "snapshot"'),
                 (('recover', "{'frob': <1>}"), 'unknown option "frob" of recover, expected one of: '
                  'force, dry-run, timeout, address, first, factor, ceiling, attempts'),
@@ -298,6 +299,61 @@ class TestVerbs(Orders):
         self.assertIn(f'org.postcopyd.Error.Refused: {path}:2: [arm]: unknown key "frob"',
                       result.stderr)
         self.assertEqual(daemon.tell('config'), '4000000 ok')
+
+
+class TestDebug(Orders):
+    """What action debug kept comes by a descriptor: to root, and of this incident only."""
+
+    def setUp(self):
+        super().setUp()
+        self.state = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.state)
+
+    def keep(self, name, text, mode=0o700):
+        folder = os.path.join(self.state, 'debug')
+        os.makedirs(folder, exist_ok=True)
+        os.chmod(folder, mode)
+        with open(os.path.join(folder, name), 'w') as f:
+            f.write(text)
+
+    def test_prints_the_last(self):
+        daemon = self.start(H)
+        daemon.tell(f'state {self.state}', 'answer done 3\\040threads')
+        self.keep('7-20261122T100000.000001-stacks.txt', 'old\n')
+        self.keep('7-20261122T100001.000000-stacks.txt', 'thread 1\nthread 2\n')
+        self.keep('70-20261122T100002.000000-stacks.txt', 'another incident\n')
+        result = ctl(self.bus, 'debug', 'g', '--mode', 'stacks', '--limit', '5s')
+        self.assertEqual((result.returncode, result.stdout, result.stderr),
+                         (0, 'thread 1\nthread 2\n', 'g: debug: done: 3 threads\n'))
+        self.assertIn('with first 5s, factor 2, ceiling 1min, attempts 3, mode stacks, limit 5s',
+                      self.asked(daemon))
+
+    def test_nothing_there(self):
+        daemon = self.start(H)
+        daemon.tell(f'state {self.state}')
+        result = ctl(self.bus, 'debug', 'g')
+        self.assertEqual((result.returncode, result.stdout), (4, ''))
+        self.assertIn('debug', result.stderr)
+
+    def test_a_link_or_an_open_folder_is_not_followed(self):
+        daemon = self.start(H)
+        daemon.tell(f'state {self.state}')
+        self.keep('7-20261122T100000.000001-stacks.txt', 'open to all\n', 0o755)
+        result = ctl(self.bus, 'debug', 'g')
+        self.assertEqual((result.returncode, result.stdout), (1, ''))
+        self.assertIn('mode 0700', result.stderr)
+        folder = os.path.join(self.state, 'debug')
+        os.chmod(folder, 0o700)
+        os.rename(folder, folder + '.real')
+        os.symlink(folder + '.real', folder)
+        result = ctl(self.bus, 'debug', 'g')
+        self.assertEqual((result.returncode, result.stdout), (1, ''))
+
+    def test_bad_mode(self):
+        self.start(H)
+        result = ctl(self.bus, 'debug', 'g', '--mode', 'strace')
+        self.assertEqual(result.returncode, 2)
+        self.assertIn('mode: got "strace", expected one of: backtrace, stacks', result.stderr)
 
 
 class TestWait(Orders):

@@ -115,8 +115,7 @@ test_values (void)
   g_assert_true (step[4].has_else);
   g_assert_cmpint (step[4].else_action, ==, PCD_ACTION_FREEZE);
   g_assert_cmpint (step[4].else_params.retry.first_usec, ==, 500000);
-  g_assert_cmpstr (pcd_params_get_word (&step[6].params, PCD_ACTION_DEBUG, "mode"), ==,
-                   "gdbserver");
+  g_assert_cmpstr (pcd_params_get_word (&step[6].params, PCD_ACTION_DEBUG, "mode"), ==, "stacks");
   g_assert_cmpstr (pcd_params_get_word (&step[7].params, PCD_ACTION_DESTROY, "order"), ==,
                    "source-first");
   g_assert_cmpfloat (pcd_params_get (&step[7].params, PCD_ACTION_DESTROY, "without-proof"), ==, 1);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whether a debugger may attach to a QEMU now: safety rule 2.
+ * Must not know what the debugger is to do. */
+#pragma once
+
+#include "actions/pcd-action-util.h"
+
+G_BEGIN_DECLS
+
+/**
+ * PcdDebugWork: what each mode gets.
+ * @fd: gets the output
+ * @path: of @fd, for people
+ */
+typedef struct {
+  const PostcopydMigration *migration;
+  const PostcopydJob *job;
+  const PcdReason *reason;
+  int fd;
+  const char *path;
+} PcdDebugWork;
+
+/**
+ * pcd_debug_gate_refuses:
+ * @ret_outcome: (out): set when the answer is %TRUE, with the reason
+ *
+ * A no takes one pass over /proc, a yes a thorough look at every thread (60 to 120 ms). Refused:
+ * a thread that a debugger cannot stop, or of which that is not known; frozen vCPUs, which
+ * PTRACE_ATTACH would wait for; a QEMU that somebody has stopped by a signal, which it would not be
+ * any more afterwards; and, but for an operator's --force, a migration that flows, as a debugger
+ * makes QEMU stand still.
+ */
+gboolean pcd_debug_gate_refuses (const PostcopydMigration *migration,
+                                 const PcdReason *reason,
+                                 PostcopydOutcome *ret_outcome);
+
+G_END_DECLS
