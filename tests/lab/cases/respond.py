@@ -10,8 +10,9 @@ import time
 
 from pcdlab import verify_memory
 from pcdlab.case import case
-from pcdlab.host import POLICIES
+from pcdlab.host import BUS, POLICIES
 from pcdlab.journal import check_journal
+from pcdlab.terminal import Terminal
 from pcdlab.wait import wait_for
 from pcdlab.watched import TIMEOUT, Watched
 
@@ -238,19 +239,58 @@ def libvirtds_restarted(lab):
     print(f"# {verify_memory(watched.vm, 'dst')}")
 
 
+def watch_recovery(watched):
+    """postcopyctl recover --wait on a terminal; returns what was missing, look by look."""
+    src = watched.lab.src
+    terminal = Terminal(src, src.build_path("postcopyctl"), "--bus", BUS, "recover",
+                        watched.vm.name, "--wait", "--timeout", "60s")
+    missing = []
+    try:
+        wait_for(lambda: watched.status("src")["phase"] == "postcopy", 10, "the recovery")
+        until = time.monotonic() + 3
+        while terminal.child.poll() is None:
+            status = watched.status("src")
+            if status["phase"] == "postcopy" and status["progress"]["remaining-bytes"] is not None:
+                missing.append(status["progress"])
+            if time.monotonic() > until:
+                watched.hurry()
+            time.sleep(0.35)
+        bars = [line for line in terminal.lines() if "pages) left of" in line]
+        said = terminal.child.stdout.read()
+        assert terminal.child.returncode == 0, (terminal.child.returncode, said, terminal.text)
+    finally:
+        terminal.close()
+    print(f"# the terminal showed {len(bars)} bars, such as {bars[len(bars) // 2].strip()!r}")
+    assert "completed" in said, said
+    assert any("[#" in bar and "MiB/s, about " in bar for bar in bars), terminal.text
+    return missing
+
+
 @case("rule-8-operator-pause-is-respected")
 def operator_pause(lab):
     """domjobabort --postcopy by a person is not undone by policy, nor by a postcopyd that was killed
-    and restarted since."""
+    and restarted since; postcopyctl recover does it. What is missing is the same throughout the
+    pause, and falls to nothing after it."""
     watched = Watched(lab, config=CONFIG)
     began = time.monotonic()
     lab.src.virsh("domjobabort", watched.vm.name, "--postcopy")
     watched.paused("src", began, 1.0, "operator")
+    before = watched.status("src")["progress"]
     time.sleep(2)
     watched.kill_and_restart("src")
     time.sleep(4)
-    assert watched.status("src")["phase"] == "paused", watched.followers["src"].story(began)
+    status = watched.status("src")
+    assert status["phase"] == "paused", watched.followers["src"].story(began)
     assert not [a for a in actions(watched, "src") if a[0] == "recover"], actions(watched, "src")
+    assert status["progress"]["remaining-bytes"] == before["remaining-bytes"] > 0, (before, status)
+    assert status["progress"]["bytes-per-second"] == 0, status
+    assert "only the source knows" in watched.status("dst")["progress"]["reason"]
+    missing = watch_recovery(watched)
+    falls = [p["remaining-bytes"] for p in missing]
+    print(f"# missing: {falls}; last: {missing[-1]}")
+    assert len(falls) >= 4 and falls == sorted(falls, reverse=True) and falls[-1] < falls[0], falls
+    assert any(p["bytes-per-second"] and p["left-usec"] for p in missing), missing
+    assert watched.status("src")["phase"] == "completed", watched.status("src")
 
 
 @case("rule-5-killed-in-mid-incident", timeout=180)
