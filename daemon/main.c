@@ -3,6 +3,7 @@
 #include "bus/pcd-bus.h"
 #include "engine/pcd-log.h"
 #include "engine/pcd-notify.h"
+#include "engine/pcd-policy-load.h"
 #include "libvirt/pcd-source.h"
 
 #include <glib-unix.h>
@@ -58,7 +59,7 @@ parse_options (int *argc, char ***argv, Options *options, GError **error)
     { "dry-run", 0, 0, G_OPTION_ARG_NONE, &options->dry_run,
       "tell what policies would do, and do nothing", NULL },
     { "check-config", 0, 0, G_OPTION_ARG_NONE, &options->check_config,
-      "check the configuration and exit", NULL },
+      "check the configuration and the policies, and exit", NULL },
     { "version", 0, 0, G_OPTION_ARG_NONE, &options->version, "show the version and exit", NULL },
     { NULL },
   };
@@ -110,6 +111,22 @@ load_config (const Options *options, PcdConfig *ret_config, GError **error)
   }
   g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;
+}
+
+/* A name that is wrong here would make domains fall back to another policy, on the day. */
+static int
+check_config (const Options *options, const PcdConfig *config)
+{
+  g_auto (GStrv) directories = pcd_policy_default_directories (options->policy_dir);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (PcdPolicySet) policies =
+      pcd_policy_load_directories ((const char *const *)directories, &error);
+
+  if (policies &&
+      pcd_config_check_policies (config, policies, options->config ?: DEFAULT_CONFIG, &error))
+    return EXIT_DONE;
+  g_printerr ("postcopyd: %s\n", error->message);
+  return EXIT_USAGE;
 }
 
 static const char *
@@ -314,7 +331,7 @@ main (int argc, char **argv)
     return EXIT_USAGE;
   }
   if (options.check_config)
-    return EXIT_DONE;
+    return check_config (&options, &config);
   bus_address = pcd_bus_resolve (options.bus, &error);
   if (!bus_address) {
     g_printerr ("postcopyd: --bus: %s\n", error->message);

@@ -2,6 +2,7 @@
 /* First the daemon is asked whether the domain migrates; without one, it cannot matter. */
 #include "ctl/pcd-policy-assign.h"
 
+#include "ctl/pcd-pick.h"
 #include "ctl/pcd-show.h"
 #include "libvirt/pcd-domain-policy.h"
 
@@ -14,33 +15,41 @@
 
 /* -1 if the daemon has no such migration under way. */
 static int
-assign_migration (PcdClient *client, const char *domain, const char *policy)
+assign_migration (
+    const PcdCtl *ctl, PcdClient *client, const char *domain, const char *role, const char *policy)
 {
   g_autoptr (PcdClientState) state = pcd_client_get_state (client);
-  const PcdClientMigration *migration = state ? pcd_show_find (state, domain, 0) : NULL;
+  int exit_code = PCD_EXIT_NO_DAEMON;
+  const PcdClientMigration *migration =
+      state ? pcd_pick_find (ctl, state, domain, role, PCD_PICK_ANY_ROLE, &exit_code) : NULL;
 
-  if (!state)
-    return PCD_EXIT_NO_DAEMON;
+  if (!migration && exit_code != PCD_EXIT_NOT_FOUND)
+    return exit_code;
   if (!migration || pcd_show_has_ended (migration))
     return -1;
-  int exit_code = pcd_client_call (client, migration->path, "org.postcopyd.Migration1", "SetPolicy",
-                                   g_variant_new ("(s)", policy), "()", ANSWER_MSEC, NULL);
-  if (exit_code == PCD_EXIT_DONE)
+  exit_code = pcd_client_call (client, migration->path, "org.postcopyd.Migration1", "SetPolicy",
+                               g_variant_new ("(s)", policy ?: ""), "()", ANSWER_MSEC, NULL);
+  if (exit_code == PCD_EXIT_DONE && policy)
     g_print ("%s: policy %s, for the migration under way\n", domain, policy);
+  else if (exit_code == PCD_EXIT_DONE)
+    g_print ("%s: the configured policy again, for the migration under way\n", domain);
   return exit_code;
 }
 
 int
-pcd_policy_assign (const PcdCtl *ctl, const char *domain, const char *policy)
+pcd_policy_assign (const PcdCtl *ctl, const char *domain, const char *role, const char *policy)
 {
   g_autoptr (PcdClient) client = pcd_client_try (ctl);
   g_autoptr (GError) error = NULL;
-  int exit_code = client ? assign_migration (client, domain, policy) : -1;
+  int exit_code = client ? assign_migration (ctl, client, domain, role, policy) : -1;
 
   if (exit_code >= 0)
     return exit_code;
   if (pcd_domain_policy_set (ctl->connect, domain, policy, LIBVIRT_USEC, &error)) {
-    g_print ("%s: policy %s, in its metadata\n", domain, policy);
+    if (policy)
+      g_print ("%s: policy %s, in its metadata\n", domain, policy);
+    else
+      g_print ("%s: the configured policy, none in its metadata\n", domain);
     return PCD_EXIT_DONE;
   }
   g_printerr ("%s: %s\n", g_get_prgname (), error->message);

@@ -25,30 +25,6 @@ pcd_show_has_ended (const PcdClientMigration *migration)
   return FALSE;
 }
 
-static guint
-rank (const PcdClientMigration *migration, guint roles)
-{
-  PcdRole role = g_str_equal (migration->role, pcd_role_to_string (PCD_ROLE_SOURCE))
-                     ? PCD_ROLE_SOURCE
-                     : PCD_ROLE_DESTINATION;
-
-  return (roles & 1u << role ? 2 : 0) + (pcd_show_has_ended (migration) ? 0 : 1);
-}
-
-const PcdClientMigration *
-pcd_show_find (const PcdClientState *state, const char *domain, guint roles)
-{
-  const PcdClientMigration *best = NULL;
-
-  for (guint i = 0; i < state->migrations->len; i++) {
-    const PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
-    if (pcd_show_matches (migration, domain) &&
-        (!best || rank (migration, roles) > rank (best, roles)))
-      best = migration;
-  }
-  return best;
-}
-
 char *
 pcd_show_disconnected (const PcdClientState *state)
 {

@@ -13,18 +13,6 @@ G_BEGIN_DECLS
  */
 gboolean pcd_show_matches (const PcdClientMigration *migration, const char *domain);
 
-/**
- * pcd_show_find:
- * @roles: bits 1 << #PcdRole: where what is wanted makes sense
- *
- * Which of a domain's migrations an operator means: one of such a role before another, then one
- * that has not ended.
- *
- * Returns: (transfer none) (nullable): one of @state
- */
-const PcdClientMigration *
-pcd_show_find (const PcdClientState *state, const char *domain, guint roles);
-
 /* Whether its phase is completed, failed or gone. */
 gboolean pcd_show_has_ended (const PcdClientMigration *migration);
 

@@ -4,7 +4,7 @@
 #include "core/pcd-action.h"
 #include "core/pcd-duration.h"
 #include "ctl/pcd-act-wait.h"
-#include "ctl/pcd-show.h"
+#include "ctl/pcd-pick.h"
 #include "ctl/pcd-verbs.h"
 
 #include <gio/gio.h>
@@ -29,6 +29,7 @@ typedef struct {
   char *order;
   char *mode;
   char *limit;
+  char *role;
   gint64 timeout_usec; /* 0 for none */
 } Options;
 
@@ -41,6 +42,7 @@ options_clear (Options *options)
   g_free (options->order);
   g_free (options->mode);
   g_free (options->limit);
+  g_free (options->role);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
@@ -53,6 +55,8 @@ parse (Options *options, int *argc, char ***argv)
       "Wait for what it is to bring: recover, the end of the migration; force-pause, phase paused",
       NULL },
     { "timeout", 0, 0, G_OPTION_ARG_STRING, &options->timeout, "Wait no longer, such as 30s", "T" },
+    { "role", 0, 0, G_OPTION_ARG_STRING, &options->role,
+      "source or destination, if the domain has a migration of each", "ROLE" },
     { "force", 0, 0, G_OPTION_ARG_NONE, &options->force,
       "Also if it is unwise; never if it is unsafe", NULL },
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &options->quiet, "Tell only what went wrong", NULL },
@@ -95,6 +99,8 @@ check (Options *options, int argc)
 
   if (argc != 2)
     g_printerr ("%s: expected one DOMAIN; see '%s --help'\n", program, program);
+  else if (!pcd_pick_check_role (options->role))
+    return FALSE;
   else if (options->network && options->uri)
     g_printerr ("%s: --network and --uri, expected one of them\n", program);
   else if (options->action == PCD_ACTION_DESTROY && !options->order)
@@ -197,12 +203,10 @@ ask (const PcdCtl *ctl, const Options *options, const char *domain)
 
   if (!state)
     return client ? PCD_EXIT_NO_DAEMON : exit_code;
-  const PcdClientMigration *migration =
-      pcd_show_find (state, domain, pcd_action_get_spec (options->action)->roles);
-  if (!migration) {
-    g_printerr ("%s: no migration of a domain '%s' is known here\n", g_get_prgname (), domain);
-    return PCD_EXIT_NOT_FOUND;
-  }
+  const PcdClientMigration *migration = pcd_pick_migration (
+      ctl, state, domain, options->role, pcd_action_get_spec (options->action)->roles, &exit_code);
+  if (!migration)
+    return exit_code;
   if (!waits (options))
     return act (client, migration, options);
   const PcdActWait wait = {
@@ -225,7 +229,7 @@ run (const PcdCtl *ctl, const PcdVerb *verb, PcdActionKind action, int argc, cha
   return check (&options, argc) ? ask (ctl, &options, argv[1]) : PCD_EXIT_USAGE;
 }
 
-#define COMMON " [--wait] [--timeout T] [--force] [--dry-run] [--quiet]"
+#define COMMON " [--wait] [--timeout T] [--force] [--dry-run] [--quiet] [--role ROLE]"
 
 #define ACT_VERB(id, kind, name_, synopsis_, summary_)                                             \
   static int run_##id (const PcdCtl *ctl, int argc, char **argv)                                   \

@@ -1,19 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl hold, release: no automatic action, and automatic action again.
  * Asks the daemon; knows nothing of what it does or leaves. */
-#include "ctl/pcd-show.h"
+#include "ctl/pcd-pick.h"
 #include "ctl/pcd-verbs.h"
 
 /* The daemon may ask polkit, and polkit a person. */
 #define ANSWER_MSEC (150 * 1000)
 
 static int
-run (const PcdCtl *ctl, const PcdVerb *verb, const char *method, int argc, char **argv)
+run (const PcdCtl *ctl,
+     const PcdVerb *verb,
+     const char *method,
+     const char *done,
+     int argc,
+     char **argv)
 {
-  int exit_code = pcd_verb_parse (verb, NULL, &argc, &argv);
+  g_autofree char *role = NULL;
+  const GOptionEntry entries[] = {
+    { "role", 0, 0, G_OPTION_ARG_STRING, &role,
+      "source or destination, if the domain has a migration of each", "ROLE" },
+    { NULL },
+  };
+  int exit_code = pcd_verb_parse (verb, entries, &argc, &argv);
 
   if (exit_code >= 0)
     return exit_code;
+  if (!pcd_pick_check_role (role))
+    return PCD_EXIT_USAGE;
   if (argc != 2) {
     g_printerr ("%s: expected one DOMAIN; see '%s --help'\n", g_get_prgname (), g_get_prgname ());
     return PCD_EXIT_USAGE;
@@ -22,37 +35,42 @@ run (const PcdCtl *ctl, const PcdVerb *verb, const char *method, int argc, char 
   g_autoptr (PcdClientState) state = client ? pcd_client_get_state (client) : NULL;
   if (!state)
     return client ? PCD_EXIT_NO_DAEMON : exit_code;
-  const PcdClientMigration *migration = pcd_show_find (state, argv[1], ~0u);
-  if (!migration) {
-    g_printerr ("%s: no migration of a domain '%s' is known here\n", g_get_prgname (), argv[1]);
-    return PCD_EXIT_NOT_FOUND;
+  const PcdClientMigration *migration =
+      pcd_pick_migration (ctl, state, argv[1], role, PCD_PICK_ANY_ROLE, &exit_code);
+  if (!migration)
+    return exit_code;
+  exit_code = pcd_client_call (client, migration->path, "org.postcopyd.Migration1", method, NULL,
+                               "()", ANSWER_MSEC, NULL);
+  if (exit_code == PCD_EXIT_DONE) {
+    g_autofree char *name = pcd_text_printable (migration->name);
+    g_print ("%s: %s\n", name, done);
   }
-  return pcd_client_call (client, migration->path, "org.postcopyd.Migration1", method, NULL, "()",
-                          ANSWER_MSEC, NULL);
+  return exit_code;
 }
 
 static int
 run_hold (const PcdCtl *ctl, int argc, char **argv)
 {
-  return run (ctl, &pcd_verb_hold, "Hold", argc, argv);
+  return run (ctl, &pcd_verb_hold, "Hold", "held: no automatic action until it is released", argc,
+              argv);
 }
 
 static int
 run_release (const PcdCtl *ctl, int argc, char **argv)
 {
-  return run (ctl, &pcd_verb_release, "Release", argc, argv);
+  return run (ctl, &pcd_verb_release, "Release", "released: its policy acts again", argc, argv);
 }
 
 const PcdVerb pcd_verb_hold = {
   .name = "hold",
-  .synopsis = "DOMAIN",
+  .synopsis = "DOMAIN [--role ROLE]",
   .summary = "No automatic action on a domain from now on",
   .run = run_hold,
 };
 
 const PcdVerb pcd_verb_release = {
   .name = "release",
-  .synopsis = "DOMAIN",
+  .synopsis = "DOMAIN [--role ROLE]",
   .summary = "Automatic action again, after hold",
   .run = run_release,
 };

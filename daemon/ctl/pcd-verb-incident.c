@@ -111,31 +111,89 @@ describe_action (JsonObject *entry)
   g_autofree char *who = get_printable (entry, "who");
   g_autofree char *reason = get_printable (entry, "reason");
   const char *outcome = get_string (entry, "outcome");
-  gint64 ticket = json_object_get_int_member (entry, "ticket");
+  const gboolean has_reason = strcmp (reason, "-") != 0;
 
   if (!outcome)
-    return g_strdup_printf ("action '%s' began: %s (ticket %" G_GINT64_FORMAT ")", action, who,
-                            ticket);
-  return g_strdup_printf ("action '%s' %s%s%s (ticket %" G_GINT64_FORMAT ")", action, outcome,
-                          strcmp (reason, "-") ? ": " : "", strcmp (reason, "-") ? reason : "",
-                          ticket);
+    return g_strdup_printf ("%s: begun by %s", action, who);
+  return g_strdup_printf ("%s: %s%s%s", action, outcome, has_reason ? ": " : "",
+                          has_reason ? reason : "");
 }
 
-/* As `postcopyctl events` shows it; a record of a newer daemon may not be understood. */
-static char *
-describe_event (JsonObject *entry)
+/* A record of a newer daemon may not be understood. */
+static PcdRecord *
+get_record (JsonObject *entry)
 {
   JsonNode *event = json_object_get_member (entry, "event");
   g_autofree char *text = event ? json_to_string (event, FALSE) : NULL;
-  g_autoptr (PcdRecord) record = text ? pcd_record_from_json (text, NULL) : NULL;
 
-  return record ? pcd_record_to_message (record) : g_strdup ("event that cannot be read");
+  return text ? pcd_record_from_json (text, NULL) : NULL;
+}
+
+static char *
+event_key (const char *action, const char *word)
+{
+  return g_strconcat (action ?: "", " ", word ?: "", NULL);
+}
+
+/* What an event is going to say once more. */
+static void
+expect_event (GHashTable *expected, JsonObject *entry)
+{
+  char *key = event_key (get_string (entry, "action"), get_string (entry, "outcome") ?: "started");
+  guint n = GPOINTER_TO_UINT (g_hash_table_lookup (expected, key));
+
+  g_hash_table_replace (expected, key, GUINT_TO_POINTER (n + 1));
+}
+
+/* The journal has an action's intent and result for itself, and the event that told of each: people
+ * want to read it once. An event with no such pair, as of a refused step, is news. */
+static gboolean
+was_said (GHashTable *expected, const PcdRecord *record)
+{
+  if (record->kind != PCD_RECORD_ACTION)
+    return FALSE;
+  g_autofree char *key = event_key (record->from, record->to);
+  guint n = GPOINTER_TO_UINT (g_hash_table_lookup (expected, key));
+  if (n == 0)
+    return FALSE;
+  g_hash_table_replace (expected, g_strdup (key), GUINT_TO_POINTER (n - 1));
+  return TRUE;
+}
+
+/* Domain and role stand above all lines. */
+static char *
+describe_record (const PcdRecord *record)
+{
+  const gboolean is_action = record->kind == PCD_RECORD_ACTION;
+  g_autofree char *from = pcd_text_printable (record->from ?: "");
+  g_autofree char *to = pcd_text_printable (record->to ?: "");
+  g_autofree char *detail = pcd_text_printable (record->detail ?: "");
+  const char *head = is_action ? from : pcd_record_kind_to_string (record->kind);
+
+  return g_strconcat (head, *to ? ": " : "", is_action ? "" : from,
+                      !is_action && *from && *to ? " -> " : "", to, *detail ? ": " : "", detail,
+                      NULL);
+}
+
+/* (nullable): %NULL for what was said already. */
+static char *
+describe_entry (JsonObject *entry, GHashTable *expected)
+{
+  if (g_strcmp0 (get_string (entry, "type"), "event") != 0) {
+    expect_event (expected, entry);
+    return describe_action (entry);
+  }
+  g_autoptr (PcdRecord) record = get_record (entry);
+  if (!record || record->kind >= PCD_N_RECORDS)
+    return g_strdup ("something that this postcopyctl cannot read; --json shows it");
+  return was_said (expected, record) ? NULL : describe_record (record);
 }
 
 static void
 show_text (JsonObject *incident)
 {
   JsonArray *timeline = json_object_get_array_member (incident, "timeline");
+  g_autoptr (GHashTable) expected = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autofree char *began = get_time (incident, "began");
   g_autofree char *ended = get_time (incident, "ended");
   g_autofree char *how = get_printable (incident, "how");
@@ -148,9 +206,9 @@ show_text (JsonObject *incident)
   for (guint i = 0; i < json_array_get_length (timeline); i++) {
     JsonObject *entry = json_array_get_object_element (timeline, i);
     g_autofree char *time = get_time (entry, "time");
-    gboolean is_event = g_strcmp0 (get_string (entry, "type"), "event") == 0;
-    g_autofree char *text = is_event ? describe_event (entry) : describe_action (entry);
-    g_print ("%s: %s\n", time, text);
+    g_autofree char *text = describe_entry (entry, expected);
+    if (text)
+      g_print ("%s: %s\n", time, text);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "ctl/pcd-policy-assign.h"
 
 #include "core/pcd-json.h"
+#include "ctl/pcd-pick.h"
 #include "ctl/pcd-policy-simulate.h"
 #include "ctl/pcd-verbs.h"
 
@@ -16,13 +17,16 @@ static int run (const PcdCtl *ctl, int argc, char **argv);
 
 const PcdVerb pcd_verb_policy = {
   .name = "policy",
-  .synopsis = "list | show NAME | check FILE... | set DOMAIN NAME | simulate POLICY TRACE",
+  .synopsis =
+      "list | show NAME | check FILE... | set DOMAIN NAME|--default | simulate POLICY TRACE",
   .summary = "Check, list, show, set or simulate policies",
   .run = run,
 };
 
 typedef struct {
   char *policy_dir;
+  char *role;
+  gboolean use_default;
   gboolean json;
   PcdPolicySimulate simulate;
 } Options;
@@ -277,7 +281,7 @@ set_policy (const PcdCtl *ctl, const Options *options, const char *domain, const
   if (!set)
     return PCD_EXIT_USAGE;
   if (pcd_policy_set_lookup (set, name))
-    return pcd_policy_assign (ctl, domain, name);
+    return pcd_policy_assign (ctl, domain, options->role, name);
   g_printerr ("postcopyctl policy set: no policy '%s', expected one of those that "
               "'postcopyctl policy list' shows\n",
               name);
@@ -303,7 +307,11 @@ dispatch (const PcdCtl *ctl, const Options *options, int argc, char **argv)
     return list (options);
   if (g_str_equal (verb, "show") && argc == 3)
     return show (options, argv[2]);
-  if (g_str_equal (verb, "set") && argc == 4)
+  if (!pcd_pick_check_role (options->role))
+    return PCD_EXIT_USAGE;
+  if (g_str_equal (verb, "set") && options->use_default && argc == 3)
+    return pcd_policy_assign (ctl, argv[2], options->role, NULL);
+  if (g_str_equal (verb, "set") && !options->use_default && argc == 4)
     return set_policy (ctl, options, argv[2], argv[3]);
   if (g_str_equal (verb, "simulate") && argc == 4)
     return simulate (options, argv[2], argv[3]);
@@ -319,6 +327,10 @@ run (const PcdCtl *ctl, int argc, char **argv)
     { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_dir, "Look for policies here only",
       "DIR" },
     { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print JSON", NULL },
+    { "default", 0, 0, G_OPTION_ARG_NONE, &options.use_default, "set: back to what is configured",
+      NULL },
+    { "role", 0, 0, G_OPTION_ARG_STRING, &options.role,
+      "set: source or destination, if the domain has a migration of each", "ROLE" },
     { "outcome", 0, 0, G_OPTION_ARG_STRING_ARRAY, &simulation->outcomes,
       "simulate: how actions end: done, refused or failed", "[ACTION=]OUTCOME" },
     { "fact", 0, 0, G_OPTION_ARG_STRING_ARRAY, &simulation->facts,
@@ -334,6 +346,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (result < 0)
     result = dispatch (ctl, &options, argc, argv);
   g_free (options.policy_dir);
+  g_free (options.role);
   g_strfreev (simulation->outcomes);
   g_strfreev (simulation->facts);
   g_free (simulation->go_on);

@@ -2,6 +2,7 @@
 /* postcopyctl status: everything about the migrations of this host, or of one domain.
  * Old blocks are never shown without saying so first. */
 #include "ctl/pcd-client-progress.h"
+#include "ctl/pcd-pick.h"
 #include "ctl/pcd-show.h"
 #include "ctl/pcd-verbs.h"
 
@@ -9,8 +10,10 @@
 #include <unistd.h>
 
 typedef struct {
+  const PcdCtl *ctl;
   PcdClient *client;
-  const char *domain;
+  const char *word; /* of the user */
+  char *domain; /* what pcd_show_matches () understands; found once: an id ends with its domain */
   gboolean json;
   gboolean watch;
   gboolean moves; /* there is progress to be watched */
@@ -74,6 +77,8 @@ print_status (gpointer data)
   self->exit_code = PCD_EXIT_NO_DAEMON;
   if (!state)
     return FALSE;
+  if (self->word && !self->domain)
+    self->domain = pcd_pick_domain (self->ctl, state, self->word);
   pcd_client_ask_progress (self->client, state, self->domain);
   self->moves = moves (state);
   g_autofree char *warning = pcd_show_disconnected (state);
@@ -90,7 +95,7 @@ print_status (gpointer data)
     g_printerr ("%s", warning);
   if (self->domain && !has_domain (state, self->domain)) {
     g_printerr ("%s: no migration of a domain '%s' is known here; 'postcopyctl list' shows all\n",
-                g_get_prgname (), self->domain);
+                g_get_prgname (), self->word);
     self->exit_code = PCD_EXIT_NOT_FOUND;
     return FALSE;
   }
@@ -122,6 +127,7 @@ run_status (const PcdCtl *ctl, Status *self)
 
   if (!client)
     return exit_code;
+  self->ctl = ctl;
   self->client = client;
   if (self->watch)
     pcd_client_listen (client, &follower, self);
@@ -151,9 +157,10 @@ run (const PcdCtl *ctl, int argc, char **argv)
                 argv[2]);
     return PCD_EXIT_USAGE;
   }
-  status.domain = argc > 1 ? argv[1] : NULL;
+  status.word = argc > 1 ? argv[1] : NULL;
   int exit_code = run_status (ctl, &status);
   g_free (status.last);
+  g_free (status.domain);
   return exit_code;
 }
 

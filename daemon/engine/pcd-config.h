@@ -78,4 +78,16 @@ const PcdPolicyMatch *pcd_config_matches (const PcdConfig *config, guint *ret_n)
  */
 gboolean pcd_config_load (const char *path, PcdConfig *ret_config, GError **error);
 
+/**
+ * pcd_config_check_policies:
+ * @path: the file that @config is from, for the message
+ *
+ * Returns: %FALSE if `[policy]` names a policy that @policies does not have, or that this host does
+ *   not allow; @error says file, section, key, and which there are
+ */
+gboolean pcd_config_check_policies (const PcdConfig *config,
+                                    PcdPolicySet *policies,
+                                    const char *path,
+                                    GError **error);
+
 G_END_DECLS

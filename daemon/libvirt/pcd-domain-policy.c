@@ -74,7 +74,8 @@ pcd_domain_policy_set (
   pcd_vir_init ();
   started->uri = g_strdup (uri);
   started->domain = g_strdup (domain);
-  started->element = g_markup_printf_escaped ("<policy name=\"%s\"/>", policy);
+  if (policy)
+    started->element = g_markup_printf_escaped ("<policy name=\"%s\"/>", policy);
   g_autoptr (Task) task =
       pcd_deadline_wait (pcd_deadline_start ("metadata", work, started, task_free),
                          g_get_monotonic_time () + timeout_usec);

@@ -11,7 +11,7 @@ G_BEGIN_DECLS
  * pcd_domain_policy_set:
  * @uri: (nullable): libvirt URI, %NULL for libvirt's own choice
  * @domain: an id, a UUID or a name, tried in this order as virsh does
- * @policy: lower case letters, digits and dashes
+ * @policy: (nullable): lower case letters, digits and dashes; %NULL takes it out
  * @timeout_usec: how long libvirt may take for everything
  *
  * The same as `virsh metadata DOMAIN --uri https://postcopyd.org/policy/1 --key postcopyd --set

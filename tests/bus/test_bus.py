@@ -305,6 +305,25 @@ class TestStatus(Case):
         only = json.loads(ctl(self.bus, 'status', U2, '--json').stdout)
         self.assertEqual([m['name'] for m in only['migrations']], ['h'])
 
+    def test_id(self):
+        """As virsh: an id first; libvirt knows it, from --connect or the daemon's URI."""
+        xml = os.path.join(self.bus.dir, 'node.xml')
+        with open(xml, 'w') as node:
+            node.write('<node><domain type="test"><name>g</name><memory>8192</memory>'
+                       f'<uuid>{U1}</uuid><os><type>hvm</type></os></domain></node>')
+        daemon = self.daemon('--connect', f'test://{xml}')
+        daemon.tell('connected', f'migration {U1} source g paused none network no 0',
+                    f'migration {U2} source 7 paused none network no 0')
+        for word, name in (('1', 'g'), ('7', '7')):
+            for args in ([], ['--connect', f'test://{xml}']):
+                result = ctl(self.bus, *args, 'status', word)
+                self.assertIn(f'Name:           {name}\n', result.stdout, result.stderr)
+                self.assertEqual(result.stdout.count('Name:'), 1)
+        self.assertEqual(ctl(self.bus, 'hold', '1').stdout,
+                         'g: held: no automatic action until it is released\n')
+        self.assertIn(U1, daemon.tell('orders'))
+        self.assertEqual(ctl(self.bus, 'status', '2').returncode, 4)
+
     def test_progress(self):
         daemon = self.daemon()
         daemon.tell('connected', f'migration {U1} source g postcopy flowing none no 0',
@@ -498,9 +517,32 @@ class TestExitCodes(Case):
             self.assertEqual((result.returncode, result.stdout), (2, ''), args)
             self.assertIn(says, result.stderr)
             self.assertEqual(result.stderr.count('\n'), 1, result.stderr)
-        for args in (['--check-config', '--config', '/dev/null'], ['--version'], ['--help']):
+        for args in (['--check-config', '--config', '/dev/null', '--policy-dir', POLICIES],
+                     ['--version'], ['--help']):
             self.assertEqual(subprocess.run([DAEMON, *args], capture_output=True,
                                             timeout=DEADLINE).returncode, 0, args)
+
+
+    def test_check_config_knows_the_policies(self):
+        path = os.path.join(self.bus.dir, 'postcopyd.conf')
+        there_are = 'expected one of: fence, forensic, observe, protect, recover\n'
+        for text, says in (
+                ('[policy]\ndefault = protect\nmatch = web-* observe\n', None),
+                ('[policy]\ndefault = protct\n',
+                 f'{path}: [policy] default: there is no policy "protct", {there_are}'),
+                ('[policy]\nmatch = a observe\nmatch = web-* protct\ndefault = protect\n',
+                 f'{path}: [policy] match "web-*": there is no policy "protct", {there_are}'),
+                ('[policy]\nmatch = db fence\n',
+                 f'{path}: [policy] match "db": policy "fence" can destroy a domain, expected '
+                 '[host] allow-destroy = yes with it\n'),
+                ('[policy]\nmatch = db fence\n[host]\nallow-destroy = yes\n', None)):
+            with open(path, 'w') as config:
+                config.write(text)
+            result = subprocess.run(
+                [REAL_DAEMON, '--check-config', '--config', path, '--policy-dir', POLICIES],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE)
+            self.assertEqual((result.returncode, result.stdout, result.stderr),
+                             (2, '', f'postcopyd: {says}') if says else (0, '', ''))
 
 
 class TestService(Case):

@@ -263,6 +263,48 @@ class TestVerbs(Orders):
         self.act('', method='org.postcopyd.Migration1.SetPolicy')
         self.assertIn('policy=- ', self.asked(daemon))
 
+    def test_set_policy_back(self):
+        daemon = self.start(G)
+        result = ctl(self.bus, 'policy', 'set', 'g', '--default')
+        self.assertEqual((result.returncode, result.stdout, result.stderr),
+                         (0, 'g: the configured policy again, for the migration under way\n', ''))
+        self.assertEqual(self.asked(daemon), f'policy=- {U1} source who=uid 0;')
+        for args in (['set', 'g', 'protect', '--default'], ['set', '--default']):
+            self.assertEqual(ctl(self.bus, 'policy', *args).returncode, 2)
+        self.assertEqual(self.asked(daemon), '')
+
+    def test_two_migrations_of_one_domain(self):
+        """One that ended is not meant; of two that have not, --role says which."""
+        daemon = self.start(f'migration {U1} source g completed none none no 0', H)
+        self.assertEqual(ctl(self.bus, 'hold', 'g').returncode, 0)
+        self.assertIn(f'{U1} destination who', self.asked(daemon))
+        daemon.tell(G)
+        for args in (['hold', 'g'], ['release', 'g'], [*SET, 'g', 'observe'], ['force-pause', 'g'],
+                     ['destroy', 'g', '--order', 'source-first']):
+            result = ctl(self.bus, *args)
+            self.assertEqual((result.returncode, result.stdout), (2, ''), args)
+            self.assertIn("'g' has more than one migration here; say which by --role source",
+                          result.stderr)
+        self.assertEqual(self.asked(daemon), '')
+        for args, says in ((['hold', 'g'], f'held=1 {U1} '), ([*SET, 'g', 'observe'], U1),
+                           (['force-pause', 'g'], 'force-pause ')):
+            for role in ('source', 'destination'):
+                result = ctl(self.bus, *args, '--role', role)
+                self.assertEqual((result.returncode, result.stderr), (0, ''))
+                asked = self.asked(daemon)
+                self.assertIn(says, asked)
+                self.assertIn(f' {role}', asked)
+        # Only one side can recover, or be frozen.
+        self.assertEqual(ctl(self.bus, 'recover', 'g').returncode, 0)
+        self.assertEqual(ctl(self.bus, 'freeze', 'g').returncode, 0)
+        result = ctl(self.bus, 'hold', 'g', '--role', 'src')
+        self.assertEqual((result.returncode, result.stderr), (
+            2, 'postcopyctl hold: --role: got "src", expected source or destination\n'))
+        daemon.tell(f'remove {U1} destination')
+        result = ctl(self.bus, 'hold', 'g', '--role', 'destination')
+        self.assertEqual(result.returncode, 4)
+        self.assertIn("no migration of a domain 'g' is known here as destination", result.stderr)
+
     def test_set_policy_at_rest(self):
         """libvirt's test driver keeps metadata, but only as long as one connection."""
         xml = os.path.join(self.bus.dir, 'node.xml')
@@ -274,6 +316,9 @@ class TestVerbs(Orders):
             result = ctl(self.bus, *args, domain, 'protect')
             self.assertEqual((result.returncode, result.stdout, result.stderr),
                              (0, f'{domain}: policy protect, in its metadata\n', ''))
+        result = ctl(self.bus, *args, '1', '--default')
+        self.assertEqual((result.returncode, result.stdout, result.stderr),
+                         (0, '1: the configured policy, none in its metadata\n', ''))
         result = ctl(self.bus, *args, 'x', 'protect')
         self.assertEqual((result.returncode, result.stderr),
                          (4, "postcopyctl policy: libvirt knows no domain 'x'\n"))
@@ -557,7 +602,7 @@ class TestNobodyByDefault(Orders):
     """A bus without polkit: root, and nobody else."""
 
     def test_only_root(self):
-        daemon = self.start(G, H)
+        daemon = self.start(G)
         for args in (['recover', 'g'], ['stop', 'g', '--dry-run'], ['hold', 'g'], ['release', 'g'],
                      [*SET, 'g', 'observe'],
                      ['destroy', 'g', '--order', 'source-first', '--without-proof', '--force']):

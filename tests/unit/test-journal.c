@@ -710,6 +710,17 @@ test_ctl (Fixture *f, gconstpointer data)
   pcd_journal_result (f->journal, id, 1, "done", "twice", NULL, T0 + 4000);
   pcd_journal_result (f->journal, id, 9, "done", "without an intent", NULL, T0 + 4000);
   intend_well (f->journal, id, 2, NULL);
+  /* The events of the two that are there already, and one that says more. */
+  PcdRecord told = record;
+  told.kind = PCD_RECORD_ACTION;
+  told.from = (char *)"recover";
+  told.detail = (char *)"the peer does not answer";
+  for (guint i = 0; i < 4; i++) {
+    static const char *const words[] = { "started", "started", "refused", "gave-up" };
+    told.to = (char *)words[i];
+    told.seq++;
+    pcd_journal_add_record (f->journal, id, &told);
+  }
   /* While the daemon has it, and after. */
   for (guint round = 0; round < 2; round++) {
     assert_ctl (f, "list", 0,
@@ -721,12 +732,11 @@ test_ctl (Fixture *f, gconstpointer data)
     assert_ctl (f, "show 1", 0,
                 "Incident: 1\nDomain:   web?1\nUUID:     " UUID "\nRole:     source\n"
                 "Began:    2026-11-22 15:00:01.123+0000\nEnded:    -\nHow:      -\n\n"
-                "2026-11-22 15:00:01.123+0000: event 'phase' for domain 'web?1' (source): "
-                "postcopy -> paused\n"
-                "2026-11-22 15:00:01.123+0000: action 'recover' began: policy recover (ticket 1)\n"
-                "2026-11-22 15:00:01.126+0000: action 'recover' refused: the peer?does not answer "
-                "(ticket 1)\n"
-                "2026-11-22 15:00:01.123+0000: action 'recover' began: policy recover (ticket 2)\n",
+                "2026-11-22 15:00:01.123+0000: phase: postcopy -> paused\n"
+                "2026-11-22 15:00:01.123+0000: recover: begun by policy recover\n"
+                "2026-11-22 15:00:01.126+0000: recover: refused: the peer?does not answer\n"
+                "2026-11-22 15:00:01.123+0000: recover: begun by policy recover\n"
+                "2026-11-22 15:00:01.123+0000: recover: gave-up: the peer does not answer\n",
                 "");
     close_journal (f);
   }
@@ -735,7 +745,7 @@ test_ctl (Fixture *f, gconstpointer data)
   g_assert_cmpint (ctl (f, "show 1 --json", NULL, &json, NULL), ==, 0);
   g_autoptr (JsonNode) root = json_from_string (json, NULL);
   JsonArray *timeline = json_object_get_array_member (json_node_get_object (root), "timeline");
-  g_assert_cmpuint (json_array_get_length (timeline), ==, 4);
+  g_assert_cmpuint (json_array_get_length (timeline), ==, 8);
   JsonObject *entry = json_array_get_object_element (timeline, 0);
   g_assert_cmpstr (json_object_get_string_member (entry, "type"), ==, "event");
   g_assert_cmpstr (

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Names and UUIDs by what the daemon told; an id by libvirt, as the daemon does not know it. */
+#include "ctl/pcd-pick.h"
+
+#include "ctl/pcd-show.h"
+#include "libvirt/pcd-lookup.h"
+
+#define LOOKUP_USEC (3 * (gint64)G_USEC_PER_SEC)
+
+char *
+pcd_pick_domain (const PcdCtl *ctl, const PcdClientState *state, const char *domain)
+{
+  const char *uri = ctl->connect ?: *state->libvirt_uri ? state->libvirt_uri : NULL;
+  g_autofree char *name = NULL;
+  char *uuid = NULL;
+
+  /* What libvirt does not know, the daemon may: a domain that left, whose name is a number. */
+  if (g_ascii_string_to_unsigned (domain, 10, 0, G_MAXINT, NULL, NULL) &&
+      pcd_lookup_domain (uri, domain, LOOKUP_USEC, &uuid, &name, NULL))
+    return uuid;
+  return g_strdup (domain);
+}
+
+static const char *
+role_word (PcdRole role)
+{
+  return pcd_role_to_string (role);
+}
+
+gboolean
+pcd_pick_check_role (const char *role)
+{
+  if (!role || g_str_equal (role, role_word (PCD_ROLE_SOURCE)) ||
+      g_str_equal (role, role_word (PCD_ROLE_DESTINATION)))
+    return TRUE;
+  g_printerr ("%s: --role: got \"%s\", expected source or destination\n", g_get_prgname (), role);
+  return FALSE;
+}
+
+static guint
+rank (const PcdClientMigration *migration, guint roles)
+{
+  PcdRole role = g_str_equal (migration->role, role_word (PCD_ROLE_SOURCE)) ? PCD_ROLE_SOURCE
+                                                                            : PCD_ROLE_DESTINATION;
+
+  return (roles & 1u << role ? 2 : 0) + (pcd_show_has_ended (migration) ? 0 : 1);
+}
+
+const PcdClientMigration *
+pcd_pick_find (const PcdCtl *ctl,
+               const PcdClientState *state,
+               const char *domain,
+               const char *role,
+               guint roles,
+               int *ret_exit)
+{
+  g_autofree char *wanted = pcd_pick_domain (ctl, state, domain);
+  const PcdClientMigration *best = NULL;
+  gboolean ambiguous = FALSE;
+
+  for (guint i = 0; i < state->migrations->len; i++) {
+    const PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
+
+    if (!pcd_show_matches (migration, wanted) || (role && !g_str_equal (migration->role, role)))
+      continue;
+    const guint mine = rank (migration, roles), others = best ? rank (best, roles) : 0;
+    ambiguous = best && mine == others && !pcd_show_has_ended (migration);
+    if (!best || mine > others)
+      best = migration;
+  }
+  *ret_exit = ambiguous ? PCD_EXIT_USAGE : PCD_EXIT_NOT_FOUND;
+  if (!ambiguous)
+    return best;
+  g_printerr ("%s: '%s' has more than one migration here; say which by --role source, or --role "
+              "destination ('postcopyctl list' shows them)\n",
+              g_get_prgname (), domain);
+  return NULL;
+}
+
+const PcdClientMigration *
+pcd_pick_migration (const PcdCtl *ctl,
+                    const PcdClientState *state,
+                    const char *domain,
+                    const char *role,
+                    guint roles,
+                    int *ret_exit)
+{
+  const PcdClientMigration *migration = pcd_pick_find (ctl, state, domain, role, roles, ret_exit);
+
+  if (!migration && *ret_exit == PCD_EXIT_NOT_FOUND)
+    g_printerr ("%s: no migration of a domain '%s' is known here%s%s; 'postcopyctl list' shows "
+                "all\n",
+                g_get_prgname (), domain, role ? " as " : "", role ?: "");
+  return migration;
+}
