@@ -125,6 +125,12 @@ pcd_monitor_find (pid_t pid, const char *domain_xml, GError **error)
   return index < 0 ? NULL : g_strdup_printf ("/proc/%d/root" PTS_DIR "%d", (int)pid, index);
 }
 
+static gboolean
+is_private (const struct stat *st)
+{
+  return st->st_uid == 0 && (st->st_mode & (S_IRWXG | S_IRWXO)) == 0;
+}
+
 gboolean
 pcd_monitor_make_private (const char *path, GError **error)
 {
@@ -138,11 +144,12 @@ pcd_monitor_make_private (const char *path, GError **error)
     errno = ENOTTY;
     ok = FALSE;
   }
-  ok = ok && chown (self, 0, 0) == 0 && chmod (self, 0600) == 0;
+  if (ok && !is_private (&st))
+    ok = chown (self, 0, 0) == 0 && chmod (self, 0600) == 0;
   if (!ok) {
     int saved = errno;
-    g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved), "%s: %s", path,
-                 g_strerror (saved));
+    g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved),
+                 "%s cannot be made root's alone: %s", path, g_strerror (saved));
   }
   if (fd >= 0)
     close (fd);

@@ -92,6 +92,7 @@ class Host:
         self.netns = ids.netns(lab.id, name)
         self.addresses = {"migration": f"10.9.0.{self.index}", "alternate": f"10.9.1.{self.index}"}
         self._recorders = []
+        self.confinement = []  # argv that postcopyd is started through
 
     # State that other processes can read, kept in lab.json
 
@@ -344,7 +345,7 @@ class Host:
     def start_postcopyd(self, extra_args=(), env=None, wait=10):
         """Starts postcopyd and returns (CLOCK_MONOTONIC) when it is on the bus. With wait=0 it
         returns at once. Its output is in postcopyd_log."""
-        child = self.spawn("postcopyd", [self.build_path("postcopyd"), "--bus", BUS, "--connect",
+        child = self.spawn("postcopyd", [*self.confinement, self.build_path("postcopyd"), "--bus", BUS, "--connect",
                                          "qemu:///system", "--policy-dir", POLICIES, "--state-dir",
                                          "/var/lib/postcopyd", *extra_args], env)
         self.lab.note("postcopyd-start", host=self.name)
