@@ -176,6 +176,22 @@ take_address (GVariantDict *dict, PcdActionKind action, char **address, GError *
   return TRUE;
 }
 
+/* Whether snapshots may be kept there is found out when one is. */
+static gboolean
+take_directory (GVariantDict *dict, PcdActionKind action, char **directory, GError **error)
+{
+  g_autoptr (GVariant) given = g_variant_dict_lookup_value (dict, "directory", NULL);
+
+  if (!given || action != PCD_ACTION_SNAPSHOT)
+    return TRUE;
+  if (!g_variant_is_of_type (given, G_VARIANT_TYPE_STRING) ||
+      !g_path_is_absolute (g_variant_get_string (given, NULL)))
+    return refuse ("directory", given, "an absolute path", error);
+  *directory = g_variant_dup_string (given, NULL);
+  g_variant_dict_remove (dict, "directory");
+  return TRUE;
+}
+
 static gboolean
 take_timeout (GVariantDict *dict, gint64 *usec, GError **error)
 {
@@ -205,6 +221,8 @@ expect_empty (GVariantDict *dict, PcdActionKind action, GError **error)
   g_autoptr (GString) known = g_string_new ("force, dry-run, timeout");
   if (action == PCD_ACTION_RECOVER)
     g_string_append (known, ", address");
+  if (action == PCD_ACTION_SNAPSHOT)
+    g_string_append (known, ", directory");
   for (const PcdParamSpec *spec = pcd_retry_get_specs (); spec->name; spec++)
     g_string_append_printf (known, ", %s", spec->name);
   for (const PcdParamSpec *spec = pcd_action_get_spec (action)->params; spec->name; spec++)
@@ -228,6 +246,7 @@ pcd_act_options_parse (PcdActionKind action,
       !take_boolean (&dict, "dry-run", &parsed.dry_run, error) ||
       !take_timeout (&dict, &parsed.timeout_usec, error) ||
       !take_address (&dict, action, &parsed.address, error) ||
+      !take_directory (&dict, action, &parsed.address, error) ||
       !take_params (&dict, action, &parsed.params, error) || !expect_empty (&dict, action, error))
     return FALSE;
   *ret_options = parsed;

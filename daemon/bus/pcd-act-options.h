@@ -10,7 +10,8 @@ G_BEGIN_DECLS
 /**
  * PcdActOptions:
  * @params: the action's parameters, defaults included
- * @address: (nullable): of recover: an IP address, a CIDR, or a libvirt URI (with "://")
+ * @address: (nullable): of recover: an IP address, a CIDR, or a libvirt URI (with "://"); of
+ *   snapshot: the folder of the bundle
  * @force: see #PcdOrder
  * @dry_run: see #PcdOrder
  * @timeout_usec: how long the caller waits for the answer, 0 for as long as it takes

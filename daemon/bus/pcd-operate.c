@@ -14,7 +14,7 @@
 /* What an operator may ask for by name; notify is the policies' own. */
 static const PcdActionKind offered[] = {
   PCD_ACTION_RECOVER, PCD_ACTION_FORCE_PAUSE, PCD_ACTION_STOP,    PCD_ACTION_FREEZE,
-  PCD_ACTION_DEBUG,   PCD_ACTION_RESUME,      PCD_ACTION_DESTROY,
+  PCD_ACTION_DEBUG,   PCD_ACTION_RESUME,      PCD_ACTION_DESTROY, PCD_ACTION_SNAPSHOT,
 };
 
 struct _PcdOperate {

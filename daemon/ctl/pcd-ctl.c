@@ -20,6 +20,7 @@ static const PcdVerb *const verbs[] = {
   &pcd_verb_freeze,
   &pcd_verb_debug,
   &pcd_verb_resume,
+  &pcd_verb_snapshot,
   &pcd_verb_destroy,
   &pcd_verb_hold,
   &pcd_verb_release,

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* postcopyctl recover, force-pause, stop, freeze, debug, resume, destroy: has postcopyd do it.
+/* postcopyctl recover, force-pause, stop, freeze, snapshot, debug,
+ * resume, destroy: has postcopyd do it.
  * What is possible and safe is the daemon's to say; this only asks, waits and tells. */
 #include "core/pcd-action.h"
 #include "core/pcd-duration.h"
 #include "ctl/pcd-act-wait.h"
 #include "ctl/pcd-pick.h"
+#include "ctl/pcd-verb-snapshot.h"
 #include "ctl/pcd-verbs.h"
 
 #include <gio/gio.h>
@@ -12,8 +14,9 @@
 #include <unistd.h>
 
 /* Every action has a shorter deadline of its own; polkit may ask a person before. */
-#define ANSWER_USEC (5 * G_TIME_SPAN_MINUTE)
-#define GRACE_USEC  (5 * G_TIME_SPAN_SECOND)
+#define ANSWER_USEC          (5 * G_TIME_SPAN_MINUTE)
+#define SNAPSHOT_ANSWER_USEC (35 * G_TIME_SPAN_MINUTE)
+#define GRACE_USEC           (5 * G_TIME_SPAN_SECOND)
 
 typedef struct {
   const PcdVerb *verb;
@@ -30,6 +33,8 @@ typedef struct {
   char *mode;
   char *limit;
   char *role;
+  char *directory;
+  PcdSnapshotWords snapshot;
   gint64 timeout_usec; /* 0 for none */
 } Options;
 
@@ -43,6 +48,8 @@ options_clear (Options *options)
   g_free (options->mode);
   g_free (options->limit);
   g_free (options->role);
+  g_free (options->directory);
+  g_free (options->snapshot.output);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
@@ -80,6 +87,15 @@ parse (Options *options, int *argc, char ***argv)
     { "limit", 0, 0, G_OPTION_ARG_STRING, &options->limit,
       "How long a debugger may hold QEMU up, 20s if not given", "T" },
   };
+  const GOptionEntry snapshot[] = {
+    { "directory", 0, 0, G_OPTION_ARG_FILENAME, &options->directory,
+      "Make the snapshot in this folder of the host's", "DIR" },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &options->snapshot.json, "Of info: the manifest", NULL },
+    { "output", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot.output,
+      "Of merge: the core to write", "FILE" },
+    { "mark-missing", 0, 0, G_OPTION_ARG_NONE, &options->snapshot.mark_missing,
+      "Of merge: also if pages are missing", NULL },
+  };
   g_autoptr (GArray) entries = g_array_new (TRUE, TRUE, sizeof (GOptionEntry));
 
   if (options->action == PCD_ACTION_RECOVER)
@@ -88,6 +104,8 @@ parse (Options *options, int *argc, char ***argv)
     g_array_append_vals (entries, destroy, G_N_ELEMENTS (destroy));
   if (options->action == PCD_ACTION_DEBUG)
     g_array_append_vals (entries, debug, G_N_ELEMENTS (debug));
+  if (options->action == PCD_ACTION_SNAPSHOT)
+    g_array_append_vals (entries, snapshot, G_N_ELEMENTS (snapshot));
   g_array_append_vals (entries, common, G_N_ELEMENTS (common));
   return pcd_verb_parse (options->verb, (const GOptionEntry *)entries->data, argc, argv);
 }
@@ -105,6 +123,11 @@ check (Options *options, int argc)
     g_printerr ("%s: --network and --uri, expected one of them\n", program);
   else if (options->action == PCD_ACTION_DESTROY && !options->order)
     g_printerr ("%s: --order is missing, expected destination-first or source-first\n", program);
+  else if (options->directory && !g_path_is_absolute (options->directory))
+    g_printerr ("%s: --directory: got \"%s\", expected an absolute path\n", program,
+                options->directory);
+  else if (options->snapshot.json || options->snapshot.output || options->snapshot.mark_missing)
+    g_printerr ("%s: --json, --output and --mark-missing are for info and merge\n", program);
   else if (options->timeout &&
            (!pcd_duration_parse (options->timeout, &options->timeout_usec, NULL) ||
             options->timeout_usec < G_TIME_SPAN_MILLISECOND ||
@@ -143,6 +166,8 @@ to_variant (const Options *options)
     g_variant_dict_insert (&dict, "mode", "s", options->mode);
   if (options->limit)
     g_variant_dict_insert (&dict, "limit", "s", options->limit);
+  if (options->directory)
+    g_variant_dict_insert (&dict, "directory", "s", options->directory);
   if (options->without_proof)
     g_variant_dict_insert (&dict, "without-proof", "b", TRUE);
   return g_variant_new ("(s@a{sv})", pcd_action_to_string (options->action),
@@ -176,7 +201,8 @@ print_output (PcdClient *client,
 static int
 act (PcdClient *client, const PcdClientMigration *migration, const Options *options)
 {
-  const gint64 limit = options->timeout_usec ? options->timeout_usec + GRACE_USEC : ANSWER_USEC;
+  const gint64 usual = options->action == PCD_ACTION_SNAPSHOT ? SNAPSHOT_ANSWER_USEC : ANSWER_USEC;
+  const gint64 limit = options->timeout_usec ? options->timeout_usec + GRACE_USEC : usual;
   g_autoptr (GVariant) reply = NULL;
   const char *outcome = NULL, *reason = NULL;
   int exit_code = pcd_client_call (client, migration->path, "org.postcopyd.Migration1", "Act",
@@ -226,6 +252,8 @@ run (const PcdCtl *ctl, const PcdVerb *verb, PcdActionKind action, int argc, cha
 
   if (parsed >= 0)
     return parsed;
+  if (action == PCD_ACTION_SNAPSHOT && pcd_snapshot_is_word (argc, argv))
+    return pcd_snapshot_words (&options.snapshot, argc, argv);
   return check (&options, argc) ? ask (ctl, &options, argv[1]) : PCD_EXIT_USAGE;
 }
 
@@ -259,6 +287,22 @@ ACT_VERB (debug,
           " [--mode MODE] [--limit T]",
           "Show what QEMU's threads are at, by a debugger where that cannot hang")
 ACT_VERB (resume, PCD_ACTION_RESUME, "resume", "", "Undo postcopyd's stop or freeze")
+
+/* Some of its words are no domains: see pcd-verb-snapshot.c. */
+static int
+run_snapshot (const PcdCtl *ctl, int argc, char **argv)
+{
+  return run (ctl, &pcd_verb_snapshot, PCD_ACTION_SNAPSHOT, argc, argv);
+}
+
+const PcdVerb pcd_verb_snapshot = {
+  .name = "snapshot",
+  .synopsis = "DOMAIN [--directory DIR]" COMMON " | verify BUNDLE | info BUNDLE [--json] | "
+              "merge SOURCE DESTINATION --output FILE [--mark-missing]",
+  .summary = "Keep what this side has of a guest; or read what was kept",
+  .run = run_snapshot,
+};
+
 ACT_VERB (destroy,
           PCD_ACTION_DESTROY,
           "destroy",

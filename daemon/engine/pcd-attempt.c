@@ -33,6 +33,8 @@ allowed_usec (PcdActionKind action, const PcdParams *params)
     return 40 * G_USEC_PER_SEC; /* libvirt gives up a dead connection after 30 s */
   case PCD_ACTION_DESTROY:
     return 30 * G_USEC_PER_SEC;
+  case PCD_ACTION_SNAPSHOT:
+    return 30 * 60 * G_USEC_PER_SEC; /* of a terabyte; it ends at once when called off */
   case PCD_ACTION_FORCE_PAUSE:
     return 15 * G_USEC_PER_SEC;
   default:

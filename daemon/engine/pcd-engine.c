@@ -6,6 +6,7 @@
 #include "engine/pcd-migration.h"
 #include "engine/pcd-policy-load.h"
 #include "host/pcd-netnews.h"
+#include "snapshot/pcd-snapshot.h"
 
 #include <gio/gio.h>
 
@@ -348,6 +349,17 @@ load_policies (PcdEngine *engine, GError **error)
   return TRUE;
 }
 
+/* Of a daemon that died while it wrote one. */
+static void
+sweep_snapshots (const char *state_dir)
+{
+  g_autofree char *directory = g_build_filename (state_dir, "snapshots", NULL);
+  guint n = pcd_snapshot_sweep (directory);
+
+  if (n > 0)
+    g_message ("%u unfinished snapshots were removed from %s", n, directory);
+}
+
 gboolean
 pcd_engine_enable_actions (PcdEngine *engine,
                            const char *state_dir,
@@ -374,6 +386,9 @@ pcd_engine_enable_actions (PcdEngine *engine,
   engine->env.uri = engine->uri;
   engine->state_dir = g_strdup (state_dir);
   engine->env.state_dir = engine->state_dir;
+  /* Only one daemon has the journal. */
+  if (engine->env.journal)
+    sweep_snapshots (state_dir);
   engine->env.dry_run = dry_run;
   use_config (engine);
   return TRUE;

@@ -239,6 +239,8 @@ pcd_executor_start (const PcdRequest *request,
     pcd_monitor_keeper_ref (self->host.monitor);
   self->host.state_dir = keep (self, request->host.state_dir);
   self->host.peer_uri = keep (self, request->host.peer_uri);
+  self->host.directory = keep (self, request->host.directory);
+  self->host.connection = keep (self, request->host.connection);
   describe (self, request);
   self->job = (PostcopydJob){
     .struct_size = sizeof self->job,

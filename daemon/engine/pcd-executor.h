@@ -22,6 +22,8 @@ typedef struct _PcdExecution PcdExecution;
  * @state_dir: (nullable): the daemon's own folder, for what is to be kept with the incident
  * @incident: to which it belongs, 0 if none
  * @peer_uri: (nullable): the other host's libvirt, for proof that its side is gone
+ * @directory: (nullable): of snapshots, as an operator wishes
+ * @connection: (nullable): both ends of the last migration connection, the same text on both hosts
  * @phase_since_usec: g_get_monotonic_time() when the phase began, 0 if not known
  */
 typedef struct {
@@ -33,6 +35,8 @@ typedef struct {
   const char *state_dir;
   gint64 incident;
   const char *peer_uri;
+  const char *directory;
+  const char *connection;
   gint64 phase_since_usec;
 } PcdActionHost;
 

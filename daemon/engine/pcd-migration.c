@@ -23,6 +23,7 @@ struct _PcdMigration {
   PcdResponse *response;     /* NULL while actions are not enabled */
   gint pid;                  /* of QEMU when it was last seen, 0 before */
   char *peer_address;        /* of the last connection, without port */
+  char *connection;          /* both ends of it; the same text on both hosts */
   PcdPeerWatch *peer_watch;  /* while a source is paused */
   PcdFact peer_answers;
   PcdGauge *gauge;    /* NULL until somebody asks how far it is */
@@ -127,6 +128,11 @@ fill_request (PcdRequest *request, const char *way, gpointer data)
 
   request->pid = m->pid;
   request->peer_address = m->peer_address;
+  request->host.connection = m->connection;
+  if (request->action == PCD_ACTION_SNAPSHOT) {
+    request->host.directory = way;
+    return;
+  }
   request->host.monitor = m->monitor;
   request->host.phase_since_usec = m->state.phase_since;
   /* Where there is no route, the action says so. */
@@ -163,6 +169,20 @@ address_of (const char *endpoint)
   return colon ? g_strndup (endpoint, colon - endpoint) : g_strdup (endpoint);
 }
 
+/* By these a snapshot of one side is told to belong to one of the other. */
+static void
+keep_connection (PcdMigration *m, const PcdSocketView *view)
+{
+  const gboolean in_order = strcmp (view->local, view->remote) < 0;
+  g_autofree char *text = g_strdup_printf ("%s %s", in_order ? view->local : view->remote,
+                                           in_order ? view->remote : view->local);
+
+  if (g_strcmp0 (m->connection, text) == 0)
+    return;
+  g_free (m->connection);
+  m->connection = g_steal_pointer (&text);
+}
+
 /* Things to keep from a look that a later look cannot give any more. */
 static void
 keep_from_measure (PcdMigration *m, const PcdMeasure *measure)
@@ -171,6 +191,8 @@ keep_from_measure (PcdMigration *m, const PcdMeasure *measure)
     const PcdSocketView *view = g_ptr_array_index (measure->sockets, 0);
 
     g_autofree char *address = address_of (view->remote);
+
+    keep_connection (m, view);
 
     if (g_strcmp0 (m->peer_address, address) != 0) {
       g_free (m->peer_address);
@@ -382,6 +404,7 @@ pcd_migration_free (PcdMigration *m)
   if (m->monitor)
     pcd_monitor_keeper_stop (m->monitor);
   g_clear_pointer (&m->monitor, pcd_monitor_keeper_unref);
+  g_free (m->connection);
   g_free (m->peer_address);
   g_free (m->uuid);
   g_free (m->name);

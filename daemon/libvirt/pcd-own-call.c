@@ -7,6 +7,8 @@
 #include "libvirt/pcd-vir.h"
 
 #include <gio/gio.h>
+#include <libvirt/libvirt-qemu.h>
+#include <stdlib.h>
 
 typedef struct _Work Work;
 typedef void (*WorkFunc) (virDomainPtr domain, Work *work);
@@ -17,6 +19,9 @@ struct _Work {
   WorkFunc func;
   gboolean is_gone; /* libvirt knows no such domain */
   gboolean is_active;
+  char *command;
+  gboolean is_hmp;
+  char *text;
   GError *error;
 };
 
@@ -27,6 +32,8 @@ work_free (gpointer data)
 
   g_free (work->uri);
   g_free (work->uuid);
+  g_free (work->command);
+  free (work->text); /* libvirt's */
   g_clear_error (&work->error);
   g_free (work);
 }
@@ -61,11 +68,19 @@ work_thread (gpointer data)
 
 /* (transfer full) (nullable) */
 static Work *
-run (const char *uri, const char *uuid, WorkFunc func, gint64 until, GError **error)
+run_command (const char *uri,
+             const char *uuid,
+             WorkFunc func,
+             const char *command,
+             gboolean is_hmp,
+             gint64 until,
+             GError **error)
 {
   Work *work = g_new0 (Work, 1);
 
   pcd_vir_init ();
+  work->command = g_strdup (command);
+  work->is_hmp = is_hmp;
   work->uri = g_strdup (uri);
   work->uuid = g_strdup (uuid);
   work->func = func;
@@ -73,6 +88,12 @@ run (const char *uri, const char *uuid, WorkFunc func, gint64 until, GError **er
   if (!work)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "libvirt did not answer in time");
   return work;
+}
+
+static Work *
+run (const char *uri, const char *uuid, WorkFunc func, gint64 until, GError **error)
+{
+  return run_command (uri, uuid, func, NULL, FALSE, until, error);
 }
 
 static void
@@ -97,6 +118,22 @@ is_active (virDomainPtr domain, Work *work)
   if (active < 0)
     note_error (work, "virDomainIsActive");
   work->is_active = active > 0;
+}
+
+static void
+get_xml (virDomainPtr domain, Work *work)
+{
+  work->text = virDomainGetXMLDesc (domain, 0);
+  if (!work->text)
+    note_error (work, "virDomainGetXMLDesc");
+}
+
+static void
+ask_monitor (virDomainPtr domain, Work *work)
+{
+  if (virDomainQemuMonitorCommand (domain, work->command, &work->text,
+                                   work->is_hmp ? VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP : 0) < 0)
+    note_error (work, "virDomainQemuMonitorCommand");
 }
 
 gboolean
@@ -137,4 +174,33 @@ pcd_own_call_is_active (
   }
   *ret_active = work->is_active;
   return TRUE;
+}
+
+static char *
+text_of (Work *work, GError **error)
+{
+  if (work && work->error)
+    g_propagate_error (error, g_steal_pointer (&work->error));
+  return work && work->text ? g_strdup (work->text) : NULL;
+}
+
+char *
+pcd_own_call_get_xml (const char *uri, const char *uuid, gint64 until, GError **error)
+{
+  g_autoptr (Work) work = run (uri, uuid, get_xml, until, error);
+
+  return text_of (work, error);
+}
+
+char *
+pcd_own_call_monitor (const char *uri,
+                      const char *uuid,
+                      const char *command,
+                      gboolean is_hmp,
+                      gint64 until,
+                      GError **error)
+{
+  g_autoptr (Work) work = run_command (uri, uuid, ask_monitor, command, is_hmp, until, error);
+
+  return text_of (work, error);
 }

@@ -35,4 +35,28 @@ gboolean pcd_own_call_destroy (const char *uri, const char *uuid, gint64 until, 
 gboolean pcd_own_call_is_active (
     const char *uri, const char *uuid, gint64 until, gboolean *ret_active, GError **error);
 
+/**
+ * pcd_own_call_get_xml:
+ *
+ * Returns: (transfer full): the running domain's XML, without secrets
+ */
+char *pcd_own_call_get_xml (const char *uri, const char *uuid, gint64 until, GError **error);
+
+/**
+ * pcd_own_call_monitor:
+ * @command: what to send to QEMU
+ * @is_hmp: to the human monitor; else it is a QMP command in JSON
+ *
+ * virDomainQemuMonitorCommand. On the source only: on a destination in postcopy libvirt waits 30 s
+ * for a job and fails.
+ *
+ * Returns: (transfer full): QEMU's answer
+ */
+char *pcd_own_call_monitor (const char *uri,
+                            const char *uuid,
+                            const char *command,
+                            gboolean is_hmp,
+                            gint64 until,
+                            GError **error);
+
 G_END_DECLS

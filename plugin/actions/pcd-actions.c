@@ -9,14 +9,15 @@
 #include "actions/notify/pcd-action-notify.h"
 #include "actions/recover/pcd-action-recover.h"
 #include "actions/resume/pcd-action-resume.h"
+#include "actions/snapshot/pcd-action-snapshot.h"
 #include "actions/stop/pcd-action-stop.h"
 
 #include <string.h>
 
 static const PostcopydPlugin *const actions[] = {
-  &pcd_action_debug_plugin,  &pcd_action_destroy_plugin, &pcd_action_force_pause_plugin,
-  &pcd_action_freeze_plugin, &pcd_action_notify_plugin,  &pcd_action_recover_plugin,
-  &pcd_action_resume_plugin, &pcd_action_stop_plugin,
+  &pcd_action_debug_plugin,  &pcd_action_destroy_plugin,  &pcd_action_force_pause_plugin,
+  &pcd_action_freeze_plugin, &pcd_action_notify_plugin,   &pcd_action_recover_plugin,
+  &pcd_action_resume_plugin, &pcd_action_snapshot_plugin, &pcd_action_stop_plugin,
 };
 
 const PostcopydPlugin *

@@ -68,7 +68,7 @@ act (Shell *shell, char **words)
   g_autoptr (GArray) params = g_array_new (FALSE, TRUE, sizeof (PostcopydParam));
   const PostcopydPlugin *plugin = pcd_actions_find (words[0]);
   PostcopydJob job = { .struct_size = sizeof job,
-                       .deadline_usec = g_get_monotonic_time () + 30 * G_USEC_PER_SEC,
+                       .deadline_usec = g_get_monotonic_time () + 120 * G_USEC_PER_SEC,
                        .cancelled = never_cancelled,
                        .progress = no_progress };
   PostcopydMigration view = { .struct_size = sizeof view,
@@ -97,6 +97,8 @@ act (Shell *shell, char **words)
       host.phase_since_usec = began + 60 * G_USEC_PER_SEC;
     if (g_str_equal (words[i], "peer-uri"))
       host.peer_uri = param.value;
+    else if (g_str_equal (words[i], "directory"))
+      host.directory = param.value;
     else if (equals)
       g_array_append_val (params, param);
   }

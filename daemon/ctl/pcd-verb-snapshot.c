@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyctl snapshot verify, info, merge: finished bundles. Asks neither daemon nor libvirt.
+ * What `snapshot DOMAIN` does is in pcd-verb-act.c. */
+#include "ctl/pcd-verb-snapshot.h"
+
+#include "core/pcd-record.h"
+#include "ctl/pcd-verbs.h"
+#include "snapshot/pcd-merge.h"
+
+#include <gio/gio.h>
+
+static int
+fail (const GError *error)
+{
+  g_printerr ("%s: %s\n", g_get_prgname (), error->message);
+  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ? PCD_EXIT_USAGE
+                                                                   : PCD_EXIT_FAILED;
+}
+
+static int
+verify (const char *path)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) manifest = pcd_bundle_read_manifest (path, &error);
+
+  if (!manifest || !pcd_bundle_verify (path, manifest, &error))
+    return fail (error);
+  g_print ("%s: good\n", path);
+  return PCD_EXIT_DONE;
+}
+
+static JsonObject *
+get_object (JsonObject *object, const char *name)
+{
+  JsonNode *node = object ? json_object_get_member (object, name) : NULL;
+
+  return node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+}
+
+static void
+line (const char *label, JsonObject *object, const char *name)
+{
+  const char *text =
+      object ? json_object_get_string_member_with_default (object, name, NULL) : NULL;
+  g_autofree char *printable = text ? pcd_text_printable (text) : NULL;
+
+  if (printable)
+    g_print ("%-12s %s\n", label, printable);
+}
+
+static char *
+pages (JsonObject *memory, const char *name)
+{
+  gint64 n = memory ? json_object_get_int_member_with_default (memory, name, 0) : 0;
+  g_autofree char *size = g_format_size_full ((guint64)n * PCD_GUEST_PAGE, G_FORMAT_SIZE_IEC_UNITS);
+
+  return g_strdup_printf ("%" G_GINT64_FORMAT " pages (%s)", n, size);
+}
+
+static void
+show (JsonObject *manifest)
+{
+  JsonObject *domain = get_object (manifest, "domain"), *memory = get_object (manifest, "memory");
+  JsonObject *guest = get_object (manifest, "guest"),
+             *migration = get_object (manifest, "migration");
+  g_autofree char *present = pages (memory, "present"), *missing = pages (memory, "missing"),
+                  *zero = pages (memory, "zero");
+  gboolean consistent =
+      guest && json_object_get_boolean_member_with_default (guest, "consistent", FALSE);
+
+  line ("Domain:", domain, "name");
+  line ("UUID:", domain, "uuid");
+  line ("Role:", manifest, "role");
+  line ("Host:", manifest, "host");
+  line ("Taken:", manifest, "taken");
+  line ("Phase:", migration, "phase");
+  line ("Connection:", migration, "connection");
+  line ("Guest:", guest, "held");
+  line ("Note:", guest, "note");
+  g_print ("%-12s %s\n", "Consistent:", consistent ? "yes" : "no");
+  g_print ("%-12s %s\n%-12s %s\n%-12s %s\n", "Present:", present, "Missing:", missing,
+           "Zero:", zero);
+  line ("Layout:", memory, "note");
+  line ("Disks:", manifest, "disks-note");
+}
+
+static int
+info (const char *path, gboolean json)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) manifest = pcd_bundle_read_manifest (path, &error);
+
+  if (!manifest)
+    return fail (error);
+  if (json) {
+    g_autoptr (JsonNode) root = json_node_init_object (json_node_alloc (), manifest);
+    g_autofree char *text = json_to_string (root, TRUE);
+    g_print ("%s\n", text);
+  } else {
+    show (manifest);
+  }
+  return PCD_EXIT_DONE;
+}
+
+static int
+merge (const PcdSnapshotWords *words, const char *source, const char *destination)
+{
+  g_autoptr (GError) error = NULL;
+  PcdMergeCount count;
+
+  if (!words->output) {
+    g_printerr ("%s: --output is missing, expected the core to write\n", g_get_prgname ());
+    return PCD_EXIT_USAGE;
+  }
+  if (!pcd_merge (source, destination, words->output, words->mark_missing, &count, &error))
+    return fail (error);
+  g_print ("%s: %" G_GUINT64_FORMAT " pages: %" G_GUINT64_FORMAT " of the destination, "
+           "%" G_GUINT64_FORMAT " of the source, %" G_GUINT64_FORMAT " never written, "
+           "%" G_GUINT64_FORMAT " missing\n",
+           words->output, count.destination + count.source + count.zero + count.missing,
+           count.destination, count.source, count.zero, count.missing);
+  if (!count.is_consistent)
+    g_printerr ("%s: the destination's guest was not held still: its memory is not of one moment\n",
+                g_get_prgname ());
+  return PCD_EXIT_DONE;
+}
+
+gboolean
+pcd_snapshot_is_word (int argc, char **argv)
+{
+  static const char *const known[] = { "verify", "info", "merge", NULL };
+
+  return argc > 1 && g_strv_contains (known, argv[1]);
+}
+
+int
+pcd_snapshot_words (const PcdSnapshotWords *words, int argc, char **argv)
+{
+  if (argc == 3 && g_str_equal (argv[1], "verify"))
+    return verify (argv[2]);
+  if (argc == 3 && g_str_equal (argv[1], "info"))
+    return info (argv[2], words->json);
+  if (argc == 4 && g_str_equal (argv[1], "merge"))
+    return merge (words, argv[2], argv[3]);
+  g_printerr ("%s: expected %s; see 'postcopyctl snapshot --help'\n", g_get_prgname (),
+              pcd_verb_snapshot.synopsis);
+  return PCD_EXIT_USAGE;
+}

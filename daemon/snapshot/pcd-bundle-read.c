@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reads a finished bundle back: its manifest, its parts, and whether they are what they were.
+ * Trusts nothing in it. */
+#include "snapshot/pcd-bundle.h"
+
+#include "snapshot/pcd-snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MANIFEST_MAX (16u << 20)
+#define BUFFER_SIZE  (1u << 20)
+
+int
+pcd_bundle_open_part (const char *path, const char *name, GError **error)
+{
+  struct stat status;
+  int folder = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1, number;
+
+  if (folder < 0) {
+    number = errno;
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (number), "%s: %s", path,
+                 g_strerror (number));
+    return -1;
+  }
+  if (!strchr (name, '/'))
+    fd = openat (folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  number = errno;
+  close (folder);
+  if (fd >= 0 && fstat (fd, &status) == 0 && S_ISREG (status.st_mode))
+    return fd;
+  if (fd < 0)
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (number), "%s: %s: %s", path, name,
+                 strchr (name, '/') ? "expected the name of a file" : g_strerror (number));
+  else
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE, "%s: %s: expected a plain file",
+                 path, name);
+  if (fd >= 0)
+    close (fd);
+  return -1;
+}
+
+static char *
+read_text (int fd)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  char buffer[64 * 1024];
+  ssize_t n;
+
+  while ((n = read (fd, buffer, sizeof buffer)) > 0 && text->len < MANIFEST_MAX)
+    g_string_append_len (text, buffer, n);
+  return n == 0 ? g_string_free (g_steal_pointer (&text), FALSE) : NULL;
+}
+
+JsonObject *
+pcd_bundle_read_manifest (const char *path, GError **error)
+{
+  int fd = pcd_bundle_open_part (path, PCD_BUNDLE_MANIFEST, error);
+  g_autofree char *text = NULL;
+  g_autoptr (JsonNode) root = NULL;
+  JsonObject *object;
+
+  if (fd < 0) {
+    g_prefix_error (error, "this is no snapshot: ");
+    return NULL;
+  }
+  text = read_text (fd);
+  close (fd);
+  root = text ? json_from_string (text, NULL) : NULL;
+  object = root && JSON_NODE_HOLDS_OBJECT (root) ? json_node_get_object (root) : NULL;
+  if (!object ||
+      json_object_get_int_member_with_default (object, "schema", 0) != PCD_SNAPSHOT_SCHEMA) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 "%s/" PCD_BUNDLE_MANIFEST ": expected a manifest of schema %d", path,
+                 PCD_SNAPSHOT_SCHEMA);
+    return NULL;
+  }
+  return json_object_ref (object);
+}
+
+static gboolean
+check_part (const char *path, JsonObject *part, guint8 *buffer, GError **error)
+{
+  const char *name = json_object_get_string_member_with_default (part, "name", "");
+  const char *expected = json_object_get_string_member_with_default (part, "sha256", "");
+  gint64 size = json_object_get_int_member_with_default (part, "size", -1), sum = 0;
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  int fd = pcd_bundle_open_part (path, name, error);
+  ssize_t n;
+
+  if (fd < 0)
+    return FALSE;
+  while ((n = read (fd, buffer, BUFFER_SIZE)) > 0) {
+    g_checksum_update (checksum, buffer, n);
+    sum += n;
+  }
+  close (fd);
+  if (n == 0 && sum == size && g_str_equal (g_checksum_get_string (checksum), expected))
+    return TRUE;
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: %s is damaged: its %s differs",
+               path, name, sum == size ? "SHA-256" : "size");
+  return FALSE;
+}
+
+gboolean
+pcd_bundle_verify (const char *path, JsonObject *manifest, GError **error)
+{
+  g_autofree guint8 *buffer = g_malloc (BUFFER_SIZE);
+  JsonNode *node = json_object_get_member (manifest, "parts");
+  JsonArray *parts = node && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+
+  if (!parts) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: its manifest lists no parts",
+                 path);
+    return FALSE;
+  }
+  for (guint i = 0; i < json_array_get_length (parts); i++) {
+    JsonNode *part = json_array_get_element (parts, i);
+
+    if (!JSON_NODE_HOLDS_OBJECT (part)) {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: part %u is no object", path, i);
+      return FALSE;
+    }
+    if (!check_part (path, json_node_get_object (part), buffer, error))
+      return FALSE;
+  }
+  return TRUE;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whether two halves belong together, and page by page which of them is right.
+ * Must not know the format of the core: pcd-core-file.h. */
+#include "snapshot/pcd-merge.h"
+
+#include "snapshot/pcd-core-file.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+/* The destination's QEMU is started seconds before the source's counts its time; clocks of hosts
+ * that know of no common time may differ more, then the connection has to do. */
+#define BEGAN_APART (60 * G_USEC_PER_SEC)
+
+typedef struct {
+  const char *path;
+  JsonObject *manifest;
+  PcdRamLayout *layout;
+  PcdMemoryReader *reader;
+} Half;
+
+static void
+half_clear (Half *half)
+{
+  g_clear_pointer (&half->manifest, json_object_unref);
+  g_clear_pointer (&half->layout, pcd_ram_layout_free);
+  g_clear_pointer (&half->reader, pcd_memory_reader_free);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Half, half_clear)
+
+static gboolean G_GNUC_PRINTF (2, 3) refuse (GError **error, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  if (error)
+    *error = g_error_new_valist (G_IO_ERROR, G_IO_ERROR_INVALID_DATA, format, args);
+  va_end (args);
+  return FALSE;
+}
+
+static JsonObject *
+get_object (JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+}
+
+static const char *
+get_text (JsonObject *object, const char *name)
+{
+  return object ? json_object_get_string_member_with_default (object, name, NULL) : NULL;
+}
+
+static gboolean
+open_half (Half *half, const char *path, const char *role, GError **error)
+{
+  JsonObject *memory;
+
+  half->path = path;
+  half->manifest = pcd_bundle_read_manifest (path, error);
+  if (!half->manifest)
+    return FALSE;
+  if (g_strcmp0 (get_text (half->manifest, "role"), role) != 0)
+    return refuse (error, "%s: expected the snapshot of a %s, this is one of a %s", path, role,
+                   get_text (half->manifest, "role"));
+  if (!pcd_bundle_verify (path, half->manifest, error))
+    return FALSE;
+  memory = get_object (half->manifest, "memory");
+  half->layout = memory ? pcd_ram_layout_from_json (memory, error) : NULL;
+  if (!memory)
+    return refuse (error, "%s: it has no memory", path);
+  if (half->layout)
+    half->reader = pcd_memory_reader_open (path, half->layout, error);
+  return half->reader != NULL;
+}
+
+static gint64
+get_time (JsonObject *object, const char *name)
+{
+  const char *text = get_text (object, name);
+  g_autoptr (GDateTime) time = text ? g_date_time_new_from_iso8601 (text, NULL) : NULL;
+
+  return time ? g_date_time_to_unix (time) * G_USEC_PER_SEC + g_date_time_get_microsecond (time)
+              : 0;
+}
+
+static gboolean
+are_of_one_migration (const Half *source, const Half *destination, GError **error)
+{
+  JsonObject *a = get_object (source->manifest, "migration"),
+             *b = get_object (destination->manifest, "migration");
+  const char *one = get_text (a, "connection"), *other = get_text (b, "connection");
+  gint64 began = get_time (a, "began"), started = get_time (b, "began");
+
+  if (g_strcmp0 (get_text (get_object (source->manifest, "domain"), "uuid"),
+                 get_text (get_object (destination->manifest, "domain"), "uuid")) != 0)
+    return refuse (error, "they are of different domains");
+  if (one && other)
+    return g_str_equal (one, other) ||
+           refuse (error, "they are of different migrations: connections %s and %s", one, other);
+  if (!began || !started)
+    return refuse (error, "nothing tells that they are of the same migration: neither knows the "
+                          "other's connection or begin");
+  return ABS (began - started) <= BEGAN_APART ||
+         refuse (error, "they are of different migrations: begun %.0f s apart",
+                 (double)ABS (began - started) / G_USEC_PER_SEC);
+}
+
+typedef struct {
+  Half *source;
+  Half *destination;
+  const PcdRamLayout *ranges; /* the layout with the ranges */
+  gboolean ranges_are_destination;
+  GArray *blocks; /* block of @ranges -> block of the other half */
+  gboolean mark_missing;
+  PcdCoreFile *core;
+  PcdMergeCount count;
+} Merge;
+
+/* (nullable): the right bytes; not if they are zero or missing. */
+static gboolean
+choose (Merge *merge,
+        guint block,
+        guint64 offset,
+        const guint8 **ret_page,
+        guint64 **ret_counter,
+        GError **error)
+{
+  guint other = g_array_index (merge->blocks, guint, block);
+  guint in_source = merge->ranges_are_destination ? other : block;
+  guint in_destination = merge->ranges_are_destination ? block : other;
+
+  *ret_counter = &merge->count.destination;
+  if (!pcd_memory_reader_get (merge->destination->reader, in_destination, offset, ret_page, error))
+    return FALSE;
+  if (*ret_page)
+    return TRUE;
+  *ret_counter = &merge->count.zero;
+  if (!g_array_index (merge->destination->layout->blocks, PcdRamBlock, in_destination).has_missing)
+    return TRUE;
+  if (!pcd_memory_reader_get (merge->source->reader, in_source, offset, ret_page, error))
+    return FALSE;
+  if (*ret_page)
+    *ret_counter = &merge->count.source;
+  else if (g_array_index (merge->source->layout->blocks, PcdRamBlock, in_source).has_missing)
+    *ret_counter = &merge->count.missing;
+  return TRUE;
+}
+
+static gboolean
+write_range (Merge *merge, const PcdRamRange *range, guint segment, GError **error)
+{
+  guint8 mark[PCD_GUEST_PAGE];
+
+  for (gsize i = 0; i < sizeof mark; i += strlen (PCD_MERGE_MARK))
+    memcpy (mark + i, PCD_MERGE_MARK, strlen (PCD_MERGE_MARK));
+  for (guint64 at = 0; at < range->size; at += PCD_GUEST_PAGE) {
+    const guint8 *page = NULL;
+    guint64 *counter = NULL;
+
+    if (!choose (merge, range->block, range->offset + at, &page, &counter, error))
+      return FALSE;
+    ++*counter;
+    if (counter == &merge->count.missing)
+      page = mark;
+    if (page && !pcd_core_file_put (merge->core, segment, at, page, PCD_GUEST_PAGE, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* (transfer full) (nullable): the vCPUs' registers at the moment of the destination's half. */
+static char *
+read_registers (const Half *destination)
+{
+  g_autofree char *path = g_build_filename (destination->path, "registers.txt", NULL);
+  char *text = NULL;
+
+  g_file_get_contents (path, &text, NULL, NULL);
+  return text;
+}
+
+static gboolean
+write_core (Merge *merge, const char *output, GError **error)
+{
+  GArray *ranges = merge->ranges->ranges;
+  g_autofree char *registers = read_registers (merge->destination);
+  g_autoptr (PcdCoreFile) core = pcd_core_file_new (
+      output, (const PcdRamRange *)(gpointer)ranges->data, ranges->len, registers, error);
+
+  merge->core = core;
+  if (!core)
+    return FALSE;
+  for (guint i = 0; i < ranges->len; i++)
+    if (!write_range (merge, &g_array_index (ranges, PcdRamRange, i), i, error))
+      return FALSE;
+  if (merge->count.missing > 0 && !merge->mark_missing)
+    return refuse (error,
+                   "%" G_GUINT64_FORMAT " pages are on neither side; --mark-missing fills "
+                   "them with \"" PCD_MERGE_MARK "\"",
+                   merge->count.missing);
+  return pcd_core_file_commit (core, error);
+}
+
+gboolean
+pcd_merge (const char *source_path,
+           const char *destination_path,
+           const char *output,
+           gboolean mark_missing,
+           PcdMergeCount *ret_count,
+           GError **error)
+{
+  g_auto (Half) source = { 0 }, destination = { 0 };
+  g_autoptr (GArray) blocks = NULL;
+  Merge merge = { .source = &source, .destination = &destination, .mark_missing = mark_missing };
+  JsonObject *guest;
+
+  if (!open_half (&source, source_path, "source", error) ||
+      !open_half (&destination, destination_path, "destination", error) ||
+      !are_of_one_migration (&source, &destination, error))
+    return FALSE;
+  merge.ranges_are_destination = destination.layout->ranges->len > 0;
+  merge.ranges = merge.ranges_are_destination ? destination.layout : source.layout;
+  if (merge.ranges->ranges->len == 0)
+    return refuse (error, "neither half knows where the guest sees its RAM");
+  if (!pcd_ram_layout_match (merge.ranges,
+                             merge.ranges_are_destination ? source.layout : destination.layout,
+                             &blocks, error))
+    return FALSE;
+  merge.blocks = blocks;
+  if (!write_core (&merge, output, error))
+    return FALSE;
+  guest = get_object (destination.manifest, "guest");
+  merge.count.is_consistent =
+      guest && json_object_get_boolean_member_with_default (guest, "consistent", FALSE);
+  *ret_count = merge.count;
+  return TRUE;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Writes what one side of a migration holds into a bundle: memory, layout, state.
+ * Must not know how the guest is held still, nor libvirt, nor QMP. */
+#pragma once
+
+#include "snapshot/pcd-memory-part.h"
+
+G_BEGIN_DECLS
+
+/* Of manifest.json; docs/snapshots.md describes it. */
+#define PCD_SNAPSHOT_SCHEMA 1
+
+/**
+ * PcdSnapshotText: a part of text.
+ * @name: of its file
+ * @text: (nullable): %NULL if it could not be had
+ * @why_not: (nullable): why
+ */
+typedef struct {
+  const char *name;
+  char *text;
+  char *why_not;
+} PcdSnapshotText;
+
+/**
+ * PcdSnapshot: what is known when the bundle is begun. Strings are the caller's.
+ * @role: "source" or "destination"
+ * @incident: 0 for none
+ * @connection: (nullable): both ends of the last migration connection, the same on both hosts
+ * @began_usec: when the migration began by this host's wall clock, 0 if not known
+ * @layout: (nullable): located; %NULL if there is none
+ * @layout_note: (nullable): what is wrong with @layout
+ * @held: "source", "stopped", "frozen" or "not held"
+ * @held_note: (nullable): why it is not held, or how it was
+ * @is_consistent: nothing changed the memory while it was read
+ * @disks_note: why there are no disks
+ * @texts: (element-type PcdSnapshotText)
+ * @n_texts: of @texts
+ * @count: what became of the memory
+ * @took_usec: how long reading it took
+ */
+typedef struct {
+  const char *uuid;
+  const char *name;
+  const char *role;
+  const char *phase;
+  const char *cause;
+  gint64 incident;
+  const char *connection;
+  gint64 began_usec;
+  PcdRamLayout *layout;
+  const char *layout_note;
+  const char *held;
+  const char *held_note;
+  gboolean is_consistent;
+  const char *disks_note;
+  const PcdSnapshotText *texts;
+  guint n_texts;
+  PcdMemoryCount count;
+  gint64 took_usec;
+} PcdSnapshot;
+
+/**
+ * pcd_snapshot_begin:
+ * @directory: of snapshots
+ * @pid: QEMU: what it has resident is what must be free on the disk
+ *
+ * Clears up after those that died, see pcd_snapshot_sweep ().
+ *
+ * Returns: (transfer full): a bundle named after the domain and the time
+ */
+PcdBundle *pcd_snapshot_begin (const char *directory, const char *name, pid_t pid, GError **error);
+
+/**
+ * pcd_snapshot_note_frozen:
+ *
+ * To be called before the guest is frozen for the snapshot's sake: should this process die, who
+ * sweeps thaws it.
+ */
+gboolean pcd_snapshot_note_frozen (PcdBundle *bundle, pid_t pid, GError **error);
+
+/* Writes the texts and the manifest; @ret_path as in pcd_bundle_commit (). */
+gboolean pcd_snapshot_commit (PcdBundle *bundle,
+                              const PcdSnapshot *snapshot,
+                              char **ret_path,
+                              GError **error);
+
+/**
+ * pcd_snapshot_sweep:
+ * @directory: of snapshots; need not exist
+ *
+ * Removes what a writer that died left, and thaws the guest that it had frozen, if that QEMU is
+ * still the same.
+ *
+ * Returns: how many were removed
+ */
+guint pcd_snapshot_sweep (const char *directory);
+
+/**
+ * pcd_snapshot_process_began:
+ *
+ * Returns: when the process was started, in µs of the wall clock, 0 if it is gone
+ */
+gint64 pcd_snapshot_process_began (pid_t pid);
+
+G_END_DECLS

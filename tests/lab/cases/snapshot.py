@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The memory of a guest that is on two hosts, kept on both and made one again; and nothing, or all
+of it, when it is cut short."""
+
+import os
+import time
+
+from pcdlab import verify_memory
+from pcdlab.bundle import (FOLDER, bundles, by_gdb, ctl, manifest, merge, only_bundle,
+                           verify_core)
+from pcdlab.case import case
+from pcdlab.host import Host
+from pcdlab.proc import LabError
+from pcdlab.shell import Shell, dst_blocked, in_postcopy, mount_cgroup2, paused_pair
+from pcdlab.verify import FIRST_PAGE, PAGE
+from pcdlab.wait import wait_for
+from pcdlab.watched import TIMEOUT, Watched
+
+try:
+    HOOKED = {"hook": Host.build_path("postcopyd-hook")}
+except LabError:  # no build: the cases can be listed all the same
+    HOOKED = {}
+HOOKED_TCG = {**HOOKED, "tcg": True}
+CONFIG = "[recover]\nlibvirt-uri = qemu+tcp://{address}/system\n"
+HOLD = [f"directory={FOLDER}"]
+
+
+def snapshot(shell, *words, outcome="done"):
+    answer = shell("snapshot", "paused", *HOLD, *words, timeout=110)
+    assert answer["outcome"] == outcome, answer
+    return answer
+
+
+def check_merged(lab, vm):
+    """Both halves, made one: every page as the guest wrote it; gdb reads it, too."""
+    source, destination = only_bundle(lab.src), only_bundle(lab.dst)
+    for path in (source, destination):
+        assert os.stat(path).st_mode & 0o777 == 0o700
+        for name in os.listdir(path):
+            assert os.stat(os.path.join(path, name)).st_mode & 0o777 == 0o600, name
+        ctl("verify", path)
+    half = manifest(destination)
+    assert half["memory"]["present"] > 0 and half["memory"]["missing"] > 0, half["memory"]
+    assert half["guest"]["consistent"], half["guest"]
+    assert manifest(source)["memory"]["missing"] == 0
+    core, told = merge(lab, source, destination)
+    assert " 0 missing" in told, told
+    rounds = verify_core(vm, core)
+    page = FIRST_PAGE + vm.mib * 256 // vm.vcpus // 2
+    assert by_gdb(core, page * PAGE)[1] == page
+    refused = ctl("merge", destination, source, "--output", core + "2", check=False)
+    assert refused.rc == 1 and not os.path.exists(core + "2"), refused
+    return core, rounds
+
+
+def both_halves(lab, mib=96, vcpus=1, monitor=True, first="dst", **options):
+    vm, migration = in_postcopy(lab, mib=mib, vcpus=vcpus, **options)
+    with Shell(lab, "src") as src, Shell(lab, "dst", monitor=monitor) as dst:
+        paused_pair(lab, vm, migration, src, dst)
+        dst_blocked(lab, vm)
+        for shell in (dst, src) if first == "dst" else (src, dst):
+            snapshot(shell)
+        check_merged(lab, vm)
+        assert dst("resume", "paused")["outcome"] in ("done", "refused")
+    return vm, migration
+
+
+def finish(lab, vm, migration):
+    """Nothing of it was in the way of the migration."""
+    lab.heal()
+    migration.wait_paused(20)
+    migration.resume()
+    migration.wait_completed(60)
+    ticks = vm.ticks("dst")
+    wait_for(lambda: vm.ticks("dst") > ticks, 30, "tick of the guest after the recovery")
+    verify_memory(vm)
+
+
+@case("snapshot-merge", lab=HOOKED, timeout=60)
+def merged(lab):
+    """Snapshots of both sides of a cut migration make the guest's memory, every page."""
+    finish(lab, *both_halves(lab))
+
+
+@case("long-snapshot-merge-4", lab=HOOKED, timeout=120)
+def merged_4(lab):
+    """The same with 4 vCPUs, the source's half first."""
+    finish(lab, *both_halves(lab, vcpus=4, first="src"))
+
+
+@case("long-snapshot-merge-tcg", lab=HOOKED_TCG, timeout=120)
+def merged_tcg(lab):
+    """The same on TCG."""
+    finish(lab, *both_halves(lab))
+
+
+@case("long-snapshot-merge-no-monitor", timeout=120)
+def merged_no_monitor(lab):
+    """Without a control monitor the destination's layout is taken from the source's."""
+    vm, migration = both_halves(lab, monitor=None)
+    half = manifest(only_bundle(lab.dst))["memory"]
+    assert half["note"] and not half["ranges"], half
+    finish(lab, vm, migration)
+
+
+@case("long-snapshot-merge-4g", lab=HOOKED, timeout=300)
+def merged_4g(lab):
+    """The same with 4 GiB: constant memory, and how long it takes."""
+    vm, migration = in_postcopy(lab, mib=3840, memory=4096)
+    with Shell(lab, "src") as src, Shell(lab, "dst", monitor=True) as dst:
+        paused_pair(lab, vm, migration, src, dst)
+        dst_blocked(lab, vm)
+        snapshot(dst)
+        snapshot(src)
+        peak = peak_mib(src)
+        print(f"# peak of the source's process: {peak:.0f} MiB")
+        assert peak < 100, peak
+        check_merged(lab, vm)
+
+
+def peak_mib(shell):
+    with open(f"/proc/{shell.child.pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmHWM:")) / 1024
+
+
+def watched_pair(lab, **options):
+    watched = Watched(lab, config=CONFIG, mib=200, before=lambda vm: mount_cgroup2_both(lab),
+                      **options)
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+    return watched, cut
+
+
+def mount_cgroup2_both(lab):
+    for host in lab.hosts:
+        mount_cgroup2(host)
+
+
+@case("long-snapshot-daemon", lab=HOOKED, timeout=180)
+def by_daemon(lab):
+    """By postcopyctl through the daemons, by their connection known to belong together; policy
+    recovers all the same, and the guest runs on."""
+    watched, cut = watched_pair(lab)
+    dst_blocked(lab, watched.vm)
+    for host in lab.hosts:
+        done = host.ctl("snapshot", watched.vm.name, timeout=60)
+        print(f"# {host.name}: {done.out.strip()}")
+        assert done.rc == 0, done
+    one, other = (manifest(only_bundle(host)) for host in lab.hosts)
+    assert one["migration"]["connection"], one["migration"]
+    assert one["migration"]["connection"] == other["migration"]["connection"]
+    assert one["incident"] and other["incident"]
+    check_merged(lab, watched.vm)
+    cut.heal()
+    watched.hurry()
+    watched.migration.wait_completed(60)
+    ticks = watched.vm.ticks("dst")
+    wait_for(lambda: watched.vm.ticks("dst") > ticks, 30, "tick of the guest")
+    print(f"# {verify_memory(watched.vm, 'dst')}")
+
+
+@case("long-snapshot-killed", lab=HOOKED, timeout=300)
+def killed(lab):
+    """kill -9 of the daemon at random moments of a snapshot, ten times: a whole bundle or none after
+    the next start, and a guest that is not left frozen."""
+    watched, cut = watched_pair(lab)
+    dst_blocked(lab, watched.vm)
+    whole = 0
+    for round_ in range(10):
+        child = lab.dst.popen([Host.build_path("postcopyctl"), "--bus",
+                               "unix:path=/run/dbus/postcopyd-lab", "snapshot", watched.vm.name])
+        time.sleep(0.02 + 0.03 * round_)
+        lab.dst.kill_postcopyd()
+        child.wait(20)
+        watched.start(lab.dst)
+        wait_for(lambda: watched.status("dst")["phase"] == "paused", 20, "phase paused on dst")
+        for path in bundles(lab.dst):
+            assert not os.path.basename(path).startswith("."), path
+            ctl("verify", path)
+        whole = len(bundles(lab.dst))
+        frozen = lab.dst.run("sh", "-c", "cat /sys/fs/cgroup/postcopyd-*/cgroup.freeze || true").out
+        assert "1" not in frozen.split(), f"round {round_}: left frozen"
+        time.sleep(1)  # bundles are named by the second
+    print(f"# {whole} of 10 were whole")
+    cut.heal()
+    watched.hurry()
+    watched.migration.wait_completed(60)
+    ticks = watched.vm.ticks("dst")
+    wait_for(lambda: watched.vm.ticks("dst") > ticks, 30, "tick of the guest")
+    verify_memory(watched.vm)
+
+
+@case("long-snapshot-qemu-killed", lab=HOOKED, timeout=180)
+def qemu_killed(lab):
+    """QEMU ends while its memory is read: nothing is left."""
+    vm, migration = in_postcopy(lab, mib=1500)
+    with Shell(lab, "src") as src:
+        lab.cut("link-down")
+        assert src("force-pause", "postcopy")["outcome"] == "done"
+        src.child.stdin.write(f"snapshot paused {HOLD[0]}\n")
+        src.child.stdin.flush()
+        wait_for(lambda: any("memory.zst" in os.listdir(path) for path in bundles(lab.src)), 20,
+                 "a snapshot under way", 0.005)
+        lab.cut("kill-qemu", side="src", domain=vm.name)
+        answer = src("ready", timeout=60)
+        assert answer.get("outcome") == "failed", answer
+        assert "has ended" in answer["reason"], answer
+    assert bundles(lab.src) == []
+
+
+@case("long-snapshot-full", lab=HOOKED, timeout=120)
+def full(lab):
+    """A disk with too little room: refused, and nothing written."""
+    vm, migration = in_postcopy(lab)
+    lab.src.run("mkdir", "-m", "700", "-p", FOLDER)
+    lab.src.run("mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", FOLDER)
+    with Shell(lab, "src") as src:
+        lab.cut("link-down")
+        assert src("force-pause", "postcopy")["outcome"] == "done"
+        answer = snapshot(src, outcome="refused")
+        assert "are free" in answer["reason"], answer
+    assert bundles(lab.src) == []
+    assert lab.src.qemu_pid(vm.name)
