@@ -181,6 +181,8 @@ pcd_progress_to_text (const PcdProgress *progress)
 
   g_string_append_printf (text, "%s (%" G_GUINT64_FORMAT " page%s) left of %s", remaining, pages,
                           pages == 1 ? "" : "s", total);
+  if (progress->remaining == 0)
+    return g_string_free (g_steal_pointer (&text), FALSE);
   if (progress->rate == 0)
     g_string_append (text, ", nothing flows");
   else if (progress->rate > 0)

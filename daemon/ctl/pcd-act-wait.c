@@ -31,9 +31,10 @@ typedef struct {
   gint64 again_usec; /* from the next failure to then */
   char *told;        /* the last failure */
   gboolean line;     /* a progress line is on the terminal */
-  char *state;       /* of the last plain line */
+  char *phase;       /* of the last plain line */
   gint64 line_time;
-  int exit_code; /* -1 while it goes on */
+  const char *outlook; /* what happens if it is waited for no longer */
+  int exit_code;       /* -1 while it goes on */
 } Wait;
 
 static gboolean look (gpointer data);
@@ -106,16 +107,16 @@ show_bar (Wait *self, const PcdClientMigration *migration, const char *state)
   self->line = TRUE;
 }
 
-/* No terminal: a line for each news, and one now and then. */
+/* No terminal: a line for each phase, and one now and then. Flow may change many times a second. */
 static void
 show_line (Wait *self, const PcdClientMigration *migration, const char *state)
 {
   const gint64 now = g_get_monotonic_time ();
 
-  if (g_strcmp0 (state, self->state) == 0 && now - self->line_time < LINE_USEC)
+  if (g_strcmp0 (migration->phase, self->phase) == 0 && now - self->line_time < LINE_USEC)
     return;
-  g_free (self->state);
-  self->state = g_strdup (state);
+  g_free (self->phase);
+  self->phase = g_strdup (migration->phase);
   self->line_time = now;
   g_autofree char *figures =
       migration->progress.known ? pcd_progress_to_text (&migration->progress) : NULL;
@@ -148,6 +149,15 @@ static gboolean
 goes_on (const PcdClientMigration *migration)
 {
   return *migration->doing || g_str_equal (migration->next_action, "recover");
+}
+
+static const char *
+outlook_of (const PcdClientMigration *migration)
+{
+  if (!is_paused (migration) || goes_on (migration))
+    return "postcopyd goes on";
+  return migration->held ? "it is paused, and held: postcopyd does not go on by itself"
+                         : "it is still paused";
 }
 
 /* Once for each reason: retries fail alike. */
@@ -295,6 +305,7 @@ look (gpointer data)
   }
   if (!self->wait->quiet && self->wait->action == PCD_ACTION_RECOVER)
     pcd_client_ask_progress (self->client, state, self->uuid);
+  self->outlook = outlook_of (migration);
   tell_attempts (self, migration);
   self->exit_code = judge (self, migration);
   if (self->exit_code >= 0)
@@ -314,7 +325,7 @@ on_tick (gpointer data)
     g_autofree char *waited = pcd_duration_to_string (timeout);
 
     clear_line (self);
-    g_printerr ("%s: failed: not over within %s; postcopyd goes on\n", g_get_prgname (), waited);
+    g_printerr ("%s: failed: not over within %s; %s\n", g_get_prgname (), waited, self->outlook);
     end (self, PCD_EXIT_FAILED);
   } else if (!look (self)) {
     pcd_client_end (self->client, PCD_EXIT_DONE);
@@ -353,6 +364,6 @@ pcd_act_wait (PcdClient *client, const PcdClientMigration *migration, const PcdA
   }
   clear_line (&self);
   g_free (self.told);
-  g_free (self.state);
+  g_free (self.phase);
   return self.exit_code;
 }

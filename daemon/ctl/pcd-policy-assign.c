@@ -13,7 +13,6 @@
 /* The daemon may ask polkit, and polkit a person. */
 #define ANSWER_MSEC (150 * 1000)
 
-/* -1 if the daemon has no such migration under way. */
 static int
 assign_migration (
     const PcdCtl *ctl, PcdClient *client, const char *domain, const char *role, const char *policy)
@@ -37,14 +36,21 @@ assign_migration (
 }
 
 int
-pcd_policy_assign (const PcdCtl *ctl, const char *domain, const char *role, const char *policy)
+pcd_policy_assign_migration (const PcdCtl *ctl,
+                             const char *domain,
+                             const char *role,
+                             const char *policy)
 {
   g_autoptr (PcdClient) client = pcd_client_try (ctl);
-  g_autoptr (GError) error = NULL;
-  int exit_code = client ? assign_migration (ctl, client, domain, role, policy) : -1;
 
-  if (exit_code >= 0)
-    return exit_code;
+  return client ? assign_migration (ctl, client, domain, role, policy) : -1;
+}
+
+int
+pcd_policy_assign_domain (const PcdCtl *ctl, const char *domain, const char *policy)
+{
+  g_autoptr (GError) error = NULL;
+
   if (pcd_domain_policy_set (ctl->connect, domain, policy, LIBVIRT_USEC, &error)) {
     if (policy)
       g_print ("%s: policy %s, in its metadata\n", domain, policy);

@@ -7,16 +7,30 @@
 G_BEGIN_DECLS
 
 /**
- * pcd_policy_assign:
+ * pcd_policy_assign_migration:
  * @domain: name, UUID or id
- * @role: (nullable): of the migration under way, if the domain has one of each
+ * @role: (nullable): if the domain has a migration of each
+ * @policy: (nullable): a name, which the daemon knows or not; %NULL for what is configured
+ *
+ * A migration under way is the daemon's: libvirt takes no metadata then. Prints what it did.
+ *
+ * Returns: an exit code, or -1 if there is no daemon or no such migration under way
+ */
+int pcd_policy_assign_migration (const PcdCtl *ctl,
+                                 const char *domain,
+                                 const char *role,
+                                 const char *policy);
+
+/**
+ * pcd_policy_assign_domain:
+ * @domain: name, UUID or id
  * @policy: (nullable): a good name; %NULL for what is configured
  *
- * A migration under way is the daemon's: libvirt takes no metadata then. Else it is written into
- * the domain's metadata, where the daemon, if there is one, reads it. Prints what it did.
+ * Writes it into the domain's metadata, where the daemon, if there is one, reads it. Prints what it
+ * did.
  *
  * Returns: an exit code
  */
-int pcd_policy_assign (const PcdCtl *ctl, const char *domain, const char *role, const char *policy);
+int pcd_policy_assign_domain (const PcdCtl *ctl, const char *domain, const char *policy);
 
 G_END_DECLS

@@ -123,6 +123,8 @@ append_field (GString *text, const char *name, const char *format, ...)
 static void
 append_measurements (GString *text, const PcdClientMigration *migration)
 {
+  if (!migration->measured && pcd_show_has_ended (migration))
+    return;
   if (!migration->measured) {
     append_field (text, "Threads:", "not measured");
     return;

@@ -169,10 +169,12 @@ describe_record (const PcdRecord *record)
   g_autofree char *to = pcd_text_printable (record->to ?: "");
   g_autofree char *detail = pcd_text_printable (record->detail ?: "");
   const char *head = is_action ? from : pcd_record_kind_to_string (record->kind);
+  const gboolean has_from = !is_action && *from && !g_str_equal (from, "none");
+  const gboolean has_to = *to && !g_str_equal (to, head); /* not "armed: armed: ..." */
 
-  return g_strconcat (head, *to ? ": " : "", is_action ? "" : from,
-                      !is_action && *from && *to ? " -> " : "", to, *detail ? ": " : "", detail,
-                      NULL);
+  return g_strconcat (head, has_to || has_from ? ": " : "", has_from ? from : "",
+                      has_from && has_to ? " -> " : "", has_to ? to : "", *detail ? ": " : "",
+                      detail, NULL);
 }
 
 /* (nullable): %NULL for what was said already. */

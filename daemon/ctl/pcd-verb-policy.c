@@ -273,15 +273,20 @@ simulate (const Options *options, const char *name, const char *trace)
                 : PCD_EXIT_USAGE;
 }
 
+/* @name: NULL for what is configured. The daemon's own policies count, not those found from here.
+ */
 static int
 set_policy (const PcdCtl *ctl, const Options *options, const char *domain, const char *name)
 {
-  g_autoptr (PcdPolicySet) set = load_set (options);
+  int exit_code = pcd_policy_assign_migration (ctl, domain, options->role, name);
 
-  if (!set)
+  if (exit_code >= 0)
+    return exit_code;
+  g_autoptr (PcdPolicySet) set = name ? load_set (options) : NULL;
+  if (name && !set)
     return PCD_EXIT_USAGE;
-  if (pcd_policy_set_lookup (set, name))
-    return pcd_policy_assign (ctl, domain, options->role, name);
+  if (!name || pcd_policy_set_lookup (set, name))
+    return pcd_policy_assign_domain (ctl, domain, name);
   g_printerr ("postcopyctl policy set: no policy '%s', expected one of those that "
               "'postcopyctl policy list' shows\n",
               name);
@@ -310,7 +315,7 @@ dispatch (const PcdCtl *ctl, const Options *options, int argc, char **argv)
   if (!pcd_pick_check_role (options->role))
     return PCD_EXIT_USAGE;
   if (g_str_equal (verb, "set") && options->use_default && argc == 3)
-    return pcd_policy_assign (ctl, argv[2], options->role, NULL);
+    return set_policy (ctl, options, argv[2], NULL);
   if (g_str_equal (verb, "set") && !options->use_default && argc == 4)
     return set_policy (ctl, options, argv[2], argv[3]);
   if (g_str_equal (verb, "simulate") && argc == 4)

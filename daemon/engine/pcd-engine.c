@@ -500,8 +500,7 @@ pcd_engine_hold (PcdEngine *engine,
 
   if (!response)
     return FALSE;
-  pcd_response_hold (response, held, who);
-  return TRUE;
+  return pcd_response_hold (response, held, who, error);
 }
 
 gboolean

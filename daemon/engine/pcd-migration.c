@@ -366,6 +366,8 @@ pcd_migration_apply (PcdMigration *m, const PcdEvent *event)
   m->state = pcd_machine_step (&before, event, g_get_monotonic_time (), &effects);
   if (m->state.phase != before.phase)
     m->phase_time = g_get_real_time ();
+  if (m->response)
+    pcd_response_note_trouble (m->response, &m->state);
   tell_changes (m, &before);
   keep_watch (m, before.phase);
   keep_peer_watch (m);

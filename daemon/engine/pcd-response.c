@@ -112,6 +112,24 @@ on_attempt_starts (PcdAttempt *attempt, PcdRequest *request, const char *way, gp
   tell (self, request->action, "started", NULL);
 }
 
+/* Once the migration has, and what was begun for it. What an operator wished was for this one. */
+static void
+end_incident_if_over (PcdResponse *self)
+{
+  if (!pcd_phase_has_ended (self->state.phase) || self->attempts->len > 0)
+    return;
+  if (self->held)
+    set_flag (self, "held", NULL);
+  if (self->chosen)
+    set_flag (self, "policy", NULL);
+  if (self->incident == 0)
+    return;
+  pcd_journal_end_incident (self->env->journal, self->incident,
+                            pcd_phase_to_string (self->state.phase), g_get_real_time ());
+  self->incident = 0;
+  self->callbacks->changed (self->data);
+}
+
 static void
 on_attempt_ended (PcdAttempt *attempt, PcdOutcome outcome, const char *reason, gpointer data)
 {
@@ -136,6 +154,7 @@ on_attempt_ended (PcdAttempt *attempt, PcdOutcome outcome, const char *reason, g
   tell (self, action, pcd_outcome_to_string (outcome), reason);
   pcd_attempt_free (attempt);
   climb (self, &event);
+  end_incident_if_over (self);
 }
 
 static void
@@ -404,6 +423,13 @@ fact_of (PcdAnswer answer)
 }
 
 void
+pcd_response_note_trouble (PcdResponse *self, const PcdState *state)
+{
+  if (is_trouble (state))
+    open_incident (self);
+}
+
+void
 pcd_response_update (PcdResponse *self,
                      const PcdState *state,
                      const PcdMeasure *measure,
@@ -424,12 +450,7 @@ pcd_response_update (PcdResponse *self,
   climb (self, &tick);
   if (pcd_phase_has_ended (state->phase) && self->attempts->len == 0)
     pcd_after_debug_forget (&self->after_debug, self->env->journal, self->uuid);
-  if (self->incident && pcd_phase_has_ended (state->phase) && self->attempts->len == 0) {
-    pcd_journal_end_incident (self->env->journal, self->incident,
-                              pcd_phase_to_string (state->phase), g_get_real_time ());
-    self->last_incident = self->incident;
-    self->incident = 0;
-  }
+  end_incident_if_over (self);
 }
 
 void
@@ -467,10 +488,8 @@ pcd_response_order (PcdResponse *self,
   };
 
   if (order->dry_run || self->env->dry_run) {
-    g_autofree char *text =
-        g_strdup_printf ("would %s %s", pcd_action_to_string (order->action), self->name);
-
-    callback (PCD_OUTCOME_DONE, text, data);
+    callback (PCD_OUTCOME_DONE,
+              order->dry_run ? NULL : "nothing was done: this postcopyd runs with --dry-run", data);
     return;
   }
   self->operator_ticket =
@@ -480,16 +499,23 @@ pcd_response_order (PcdResponse *self,
   begin (self, &spec, order->who);
 }
 
-void
-pcd_response_hold (PcdResponse *self, gboolean held, const char *who)
+/* A release may be late: it lets the policy undo what it did. */
+gboolean
+pcd_response_hold (PcdResponse *self, gboolean held, const char *who, GError **error)
 {
   if (self->held == held)
-    return;
+    return TRUE;
+  if (held && pcd_phase_has_ended (self->state.phase)) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                 "the migration of %s has ended, there is nothing to hold", self->name);
+    return FALSE;
+  }
   self->held = held;
   set_flag (self, "held", held ? who : NULL);
   self->callbacks->tell (PCD_RECORD_HOLD, held ? "no" : "yes", held ? "yes" : "no", who,
                          self->data);
   climb (self, &tick);
+  return TRUE;
 }
 
 gboolean

@@ -65,6 +65,9 @@ PcdResponse *pcd_response_new (PcdResponseEnv *env,
 /* Actions that run are left behind; their answers are dropped. */
 void pcd_response_free (PcdResponse *response);
 
+/* Begins an incident if @state is one, so that what is told of it belongs to it. */
+void pcd_response_note_trouble (PcdResponse *response, const PcdState *state);
+
 /**
  * pcd_response_update:
  * @measure: (nullable): the last look at QEMU
@@ -86,7 +89,7 @@ void pcd_response_order (PcdResponse *response,
                          const PcdOrder *order,
                          PcdOrderCallback callback,
                          gpointer data);
-void pcd_response_hold (PcdResponse *response, gboolean held, const char *who);
+gboolean pcd_response_hold (PcdResponse *response, gboolean held, const char *who, GError **error);
 gboolean
 pcd_response_set_policy (PcdResponse *response, const char *name, const char *who, GError **error);
 

@@ -221,7 +221,7 @@ class TestVerbs(Orders):
                 (['destroy', 'g'], '--order is missing, expected destination-first or source-first'),
                 (['destroy', 'g', '--order', 'x'], 'order: got "x", expected destination-first'),
                 (['hold'], 'expected one DOMAIN'), (['policy', 'set', 'g'], 'expected'),
-                ([*SET, 'g', 'no-such'], "no policy 'no-such', expected one of those")):
+                ([*SET, 'other', 'no-such'], "no policy 'no-such', expected one of those")):
             result = ctl(self.bus, *args)
             self.assertEqual((result.returncode, result.stdout), (2, ''), (args, result.stderr))
             self.assertIn(says, result.stderr)
@@ -503,7 +503,15 @@ class TestWait(Orders):
         self.assertTrue(1 <= time.monotonic() - begun < 4)
         self.assertEqual((result.returncode, result.stdout, result.stderr),
                          (1, 'g: recover: done\n', 'g: paused\n'
-                          'postcopyctl recover: failed: not over within 1s; postcopyd goes on\n'))
+                          'postcopyctl recover: failed: not over within 1s; it is still paused\n'))
+
+    def test_timeout_while_held(self):
+        daemon = self.start(G)
+        daemon.tell(f'ladder {U1} source recover default yes 7 - - - - - 0')
+        result = ctl(self.bus, 'recover', 'g', '--wait', '--timeout', '100ms', '--quiet')
+        self.assertEqual((result.returncode, result.stderr), (
+            1, 'postcopyctl recover: failed: not over within 100ms; it is paused, and held: '
+               'postcopyd does not go on by itself\n'))
 
     def test_false_error(self):
         """libvirt 9.0 to 10.x may report an error while the recovery proceeds."""

@@ -290,7 +290,10 @@ def operator_pause(lab):
     print(f"# missing: {falls}; last: {missing[-1]}")
     assert len(falls) >= 4 and falls == sorted(falls, reverse=True) and falls[-1] < falls[0], falls
     assert any(p["bytes-per-second"] and p["left-usec"] for p in missing), missing
-    assert watched.status("src")["phase"] == "completed", watched.status("src")
+    completed(watched)
+    for host in lab.hosts:  # the destination's has ended only when its `resume` has
+        wait_for(lambda: watched.status(host.name)["incident"] == 0, 5, f"end on {host.name}")
+        check_journal(host, "completed")
 
 
 @case("rule-5-killed-in-mid-incident", timeout=180)
