@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fork, exec, a pidfd to wait on, and two signals.
+/* fork, exec, a pidfd to wait on, and SIGKILL.
  * Must not know gdb. */
 #include "debug/pcd-debugger.h"
 
@@ -12,8 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define POLL_MSEC  100
-#define GRACE_USEC G_USEC_PER_SEC
+#define POLL_MSEC 100
 /* A debugger in a loop fills no disk. */
 #define OUTPUT_MAX ((rlim_t)64 * 1024 * 1024)
 
@@ -57,18 +56,9 @@ wait_for_end (int pidfd, gint64 until, const PcdDebuggerRun *run)
 
     if (poll (&poll_fd, 1, msec) > 0)
       return TRUE;
-    if (left <= 0 || (run && run->is_cancelled && run->is_cancelled (run->data)))
+    if (left <= 0 || (run->is_cancelled && run->is_cancelled (run->data)))
       return FALSE;
   }
-}
-
-static void
-end (GPid pid, int pidfd)
-{
-  kill (-pid, SIGTERM);
-  if (wait_for_end (pidfd, g_get_monotonic_time () + GRACE_USEC, NULL))
-    return;
-  kill (-pid, SIGKILL);
 }
 
 gboolean
@@ -87,7 +77,7 @@ pcd_debugger_run (const PcdDebuggerRun *run,
   int pidfd = (int)syscall (SYS_pidfd_open, pid, 0);
   if (!wait_for_end (pidfd, run->until, run)) {
     how = g_get_monotonic_time () >= run->until ? PCD_DEBUGGER_OVERDUE : PCD_DEBUGGER_CANCELLED;
-    end (pid, pidfd);
+    kill (-pid, SIGKILL); /* nothing gentler: see the header */
   }
   while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
     ;

@@ -57,9 +57,8 @@ limit_of (const PcdDebugWork *work)
   const char *limit = pcd_action_param (work->migration, "limit");
   const gint64 usec = limit ? g_ascii_strtoll (limit, NULL, 10) : LIMIT_USEC;
 
-  /* Leaves time for two ways of ending it, and for QEMU. */
-  return MIN (pcd_action_limit (work->job, usec),
-              work->job->deadline_usec - RELEASE_USEC - 2 * G_USEC_PER_SEC);
+  /* Leaves time to release QEMU. */
+  return MIN (pcd_action_limit (work->job, usec), work->job->deadline_usec - 2 * RELEASE_USEC);
 }
 
 static PostcopydOutcome

@@ -22,7 +22,8 @@ libvirt-uri = qemu+tcp://{address}/system
 """
 SIGSTOP_BIT = 1 << (signal.SIGSTOP - 1)
 GDB = "/usr/bin/gdb"
-REST = 100_000_000  # about seconds, see below
+FAKE = "/etc/postcopyd/fake"
+REST = 2_000_000  # some seconds: PAUSE leaves the guest
 
 
 def statuses(pid):
@@ -111,9 +112,9 @@ def output_files(host):
 
 def fake_gdb(lab, script):
     """A folder with a program `gdb`, for PATH."""
-    lab.dst.write("/etc/postcopyd/fake/gdb", script)
-    os.chmod(lab.dst.inside("/etc/postcopyd/fake/gdb"), 0o755)
-    return "/etc/postcopyd/fake"
+    lab.dst.write(f"{FAKE}/gdb", script)
+    os.chmod(lab.dst.inside(f"{FAKE}/gdb"), 0o755)
+    return FAKE
 
 
 def begin_debug(lab, *options):
@@ -121,11 +122,11 @@ def begin_debug(lab, *options):
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-# Attaches as the real one does, and then never ends by itself; SIGTERM does not help either.
+# Attaches as the real one does, and then never ends by itself.
 OVERSTAYS = f"""\
 #!/bin/sh
-exec {GDB} "$@" -iex 'python import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)' \\
-  -p "$(echo "$*" | sed 's/.*-p \\([0-9]*\\).*/\\1/')" -ex 'python import time; time.sleep(600)'
+exec {GDB} -nx -batch -p "$(echo "$*" | sed 's/.*-p \\([0-9]*\\).*/\\1/')" \\
+  -ex 'python import time; time.sleep(600)'
 """
 
 
@@ -255,7 +256,7 @@ def race(lab):
     is ended, and the SIGSTOP that it leaves stops nothing when the page arrives."""
     if not lab.state["kvm"]:
         raise Skip("no KVM here: not this path")
-    script = f'#!/bin/sh\nsleep 8\nexec {GDB} "$@"\n'
+    script = f'#!/bin/sh\nwhile [ ! -e {FAKE}/go ]; do sleep 0.1; done\nexec {GDB} "$@"\n'
     # A guest that rests most of the time, on pages that are there, and then touches all the others.
     watched = held_pair(lab, path=fake_gdb(lab, script), vm_options={"rest": REST})
     pid = lab.dst.qemu_pid(watched.vm.name)
@@ -267,6 +268,7 @@ def race(lab):
     child = wait_for(passes, 40, "the gate to let it pass", 0)
     made = cut(lab, watched)
     blocked(lab, watched.vm)
+    lab.dst.write(f"{FAKE}/go", "")
     seen = set()
     def over():
         seen.add(stops(pid))
