@@ -29,6 +29,7 @@ struct _PcdResponse {
   const char *policy_source;
   gboolean held;
   gboolean we_stopped;
+  gboolean was_paused; /* when the last daemon ended, and nothing has told otherwise yet */
   PcdAfterDebug after_debug;
   gint pid; /* of QEMU when it was last looked at, 0 before */
   gint64 incident;
@@ -45,6 +46,8 @@ struct _PcdResponse {
 static const PcdLadderEvent tick = { .kind = PCD_LADDER_TICK };
 
 static void climb (PcdResponse *self, const PcdLadderEvent *event);
+static void step (PcdResponse *self, const PcdLadderEvent *event, PcdLadderEffects *ret_effects);
+static void carry_out_all (PcdResponse *self, const PcdLadderEffects *effects);
 
 static void
 tell (PcdResponse *self, PcdActionKind action, const char *what, const char *detail)
@@ -142,6 +145,7 @@ on_attempt_ended (PcdAttempt *attempt, PcdOutcome outcome, const char *reason, g
     .outcome = outcome,
     .action = action,
   };
+  PcdLadderEffects effects;
 
   g_ptr_array_remove (self->attempts, attempt);
   note_deeds (self, action, outcome);
@@ -149,11 +153,13 @@ on_attempt_ended (PcdAttempt *attempt, PcdOutcome outcome, const char *reason, g
   self->last_reason = g_strdup (reason);
   self->said.last_action = pcd_action_to_string (action);
   self->said.last_outcome = pcd_outcome_to_string (outcome);
+  /* The ladder must know before it is written down, or the next daemon would do it again. */
+  step (self, &event, &effects);
   pcd_journal_result (self->env->journal, self->incident, ticket, pcd_outcome_to_string (outcome),
                       reason, &self->ladder, g_get_real_time ());
   tell (self, action, pcd_outcome_to_string (outcome), reason);
   pcd_attempt_free (attempt);
-  climb (self, &event);
+  carry_out_all (self, &effects);
   end_incident_if_over (self);
 }
 
@@ -274,30 +280,61 @@ waits_for_evidence (const PcdState *state, gint64 now)
          now - state->phase_since < EVIDENCE_USEC;
 }
 
+/* A destination's libvirt that was restarted, too, says "postcopy" over a pause until the host's
+ * evidence tells better: a connection that flows, or none. */
+static gboolean
+may_still_be_paused (PcdResponse *self)
+{
+  const PcdState *state = &self->state;
+
+  if (state->phase != PCD_PHASE_NONE &&
+      (state->phase != PCD_PHASE_POSTCOPY || state->flow != PCD_FLOW_NONE))
+    self->was_paused = FALSE;
+  return self->was_paused;
+}
+
+/* One step of the ladder. What it wants done is for carry_out_all (), once the ladder has been
+ * written down. */
 static void
-climb (PcdResponse *self, const PcdLadderEvent *event)
+step (PcdResponse *self, const PcdLadderEvent *event, PcdLadderEffects *ret_effects)
 {
   const gint64 now = g_get_monotonic_time ();
+  const PcdState unknown = pcd_state_init (self->state.role, now);
   PcdLadderInput input = {
     .policy = self->policy,
-    .state = &self->state,
+    .state = may_still_be_paused (self) ? &unknown : &self->state,
     .held = self->held,
     .dry_run = self->env->dry_run,
     .allow_destroy = self->env->allow_destroy,
   };
+
+  memcpy (input.facts, self->facts, sizeof input.facts);
+  self->ladder = pcd_ladder_step (&self->ladder, &input, event, now, ret_effects);
+  set_wakeup (self, ret_effects->wakeup, now);
+}
+
+static void
+carry_out_all (PcdResponse *self, const PcdLadderEffects *effects)
+{
   g_autoptr (PcdPolicy) policy = pcd_policy_ref (self->policy); /* params live as long as it does */
+
+  for (guint i = 0; i < effects->n; i++)
+    carry_out (self, &effects->effects[i]);
+  self->callbacks->changed (self->data);
+}
+
+static void
+climb (PcdResponse *self, const PcdLadderEvent *event)
+{
+  const gint64 now = g_get_monotonic_time ();
   PcdLadderEffects effects;
 
   if (event == &tick && waits_for_evidence (&self->state, now)) {
     set_wakeup (self, self->state.phase_since + EVIDENCE_USEC, now);
     return;
   }
-  memcpy (input.facts, self->facts, sizeof input.facts);
-  self->ladder = pcd_ladder_step (&self->ladder, &input, event, now, &effects);
-  set_wakeup (self, effects.wakeup, now);
-  for (guint i = 0; i < effects.n; i++)
-    carry_out (self, &effects.effects[i]);
-  self->callbacks->changed (self->data);
+  step (self, event, &effects);
+  carry_out_all (self, &effects);
 }
 
 static void
@@ -330,6 +367,7 @@ take_over (PcdResponse *self, const PcdOpenIncident *left)
   if (left->has_ladder && left->same_boot) {
     self->ladder = left->ladder;
     pcd_ladder_restart (&self->ladder);
+    self->was_paused = self->ladder.clocks[PCD_WHEN_PAUSED].in;
   }
   /* What was done cannot be read: a person has to look before anything is done again. */
   self->held = g_hash_table_contains (left->flags, "held") || left->ladder_error;
@@ -338,33 +376,50 @@ take_over (PcdResponse *self, const PcdOpenIncident *left)
   self->chosen = g_strdup (g_hash_table_lookup (left->flags, "policy"));
 }
 
+static gboolean
+was_begun (const PcdOpenIncident *left, guint64 ticket)
+{
+  for (guint i = 0; i < left->unfinished->len; i++)
+    if (g_array_index (left->unfinished, guint64, i) == ticket)
+      return TRUE;
+  return FALSE;
+}
+
+static void
+forget_running (PcdResponse *self, const PcdLadderRecord *record, gboolean begun)
+{
+  const PcdActionKind action = record->chosen;
+  const gboolean again = !begun || action == PCD_ACTION_RECOVER ||
+                         action == PCD_ACTION_FORCE_PAUSE || action == PCD_ACTION_STOP ||
+                         action == PCD_ACTION_FREEZE || action == PCD_ACTION_RESUME;
+  const PcdLadderEvent event = {
+    .kind = PCD_LADDER_FINISHED,
+    .ticket = record->ticket,
+    .outcome = again ? PCD_OUTCOME_FAILED : PCD_OUTCOME_DONE,
+    .action = action,
+  };
+
+  if (begun)
+    tell (self, action, "unknown", "postcopyd was restarted while it ran");
+  climb (self, &event);
+}
+
+/* The ladder is told first, as it is written down with each result: killed in between, the next
+ * daemon finds the intents still open. What the ladder had decided and no intent tells of was never
+ * begun. */
 static void
 report_unfinished (PcdResponse *self, const PcdOpenIncident *left)
 {
-  for (guint i = 0; i < left->unfinished->len; i++) {
-    const guint64 ticket = g_array_index (left->unfinished, guint64, i);
-
-    pcd_journal_result (self->env->journal, self->incident, ticket, "unknown",
-                        "postcopyd was restarted while it ran", &self->ladder, g_get_real_time ());
-  }
   for (guint i = 0; i < self->ladder.n_records; i++) {
-    const PcdLadderRecord *record = &self->ladder.records[i];
-    const PcdActionKind action = record->chosen;
-    const gboolean again = action == PCD_ACTION_RECOVER || action == PCD_ACTION_FORCE_PAUSE ||
-                           action == PCD_ACTION_STOP || action == PCD_ACTION_FREEZE ||
-                           action == PCD_ACTION_RESUME;
-    const PcdLadderEvent event = {
-      .kind = PCD_LADDER_FINISHED,
-      .ticket = record->ticket,
-      .outcome = again ? PCD_OUTCOME_FAILED : PCD_OUTCOME_DONE,
-      .action = action,
-    };
+    const PcdLadderRecord record = self->ladder.records[i];
 
-    if (record->status != PCD_STEP_RUNNING)
-      continue;
-    tell (self, action, "unknown", "postcopyd was restarted while it ran");
-    climb (self, &event);
+    if (record.status == PCD_STEP_RUNNING)
+      forget_running (self, &record, was_begun (left, record.ticket));
   }
+  for (guint i = 0; i < left->unfinished->len; i++)
+    pcd_journal_result (self->env->journal, self->incident,
+                        g_array_index (left->unfinished, guint64, i), "unknown",
+                        "postcopyd was restarted while it ran", &self->ladder, g_get_real_time ());
 }
 
 /* ---- public ---- */

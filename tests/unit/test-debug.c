@@ -171,11 +171,15 @@ test_overdue (void)
   /* Nor is a child of its left: at most a zombie, until somebody reaps it. */
   g_autofree char *stat_path = g_strdup_printf ("/proc/%d/stat", atoi (more));
   g_autofree char *stat_text = NULL;
-  g_usleep (50000);
-  if (g_file_get_contents (stat_path, &stat_text, NULL, NULL))
-    g_assert_nonnull (strstr (stat_text, ") Z "));
+  for (guint i = 0; i < 500; i++) {
+    g_usleep (10000);
+    g_clear_pointer (&stat_text, g_free);
+    if (!g_file_get_contents (stat_path, &stat_text, NULL, NULL) || strstr (stat_text, ") Z "))
+      break;
+  }
+  g_assert_true (!stat_text || strstr (stat_text, ") Z "));
   g_assert_cmpint (run ("exec sleep 60", 60000, TRUE, &status, &other), ==, PCD_DEBUGGER_CANCELLED);
-  g_assert_cmpint (g_get_monotonic_time () - began, <, 5 * G_USEC_PER_SEC);
+  g_assert_cmpint (g_get_monotonic_time () - began, <, 30 * G_USEC_PER_SEC);
 }
 
 static void
