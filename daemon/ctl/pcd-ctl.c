@@ -8,6 +8,7 @@
 
 static const PcdVerb *const verbs[] = {
   &pcd_verb_probe,
+  &pcd_verb_doctor,
   &pcd_verb_inspect,
   &pcd_verb_list,
   &pcd_verb_status,

@@ -9,6 +9,7 @@ G_BEGIN_DECLS
 
 extern const PcdVerb pcd_verb_debug;
 extern const PcdVerb pcd_verb_destroy;
+extern const PcdVerb pcd_verb_doctor;
 extern const PcdVerb pcd_verb_events;
 extern const PcdVerb pcd_verb_force_pause;
 extern const PcdVerb pcd_verb_freeze;

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyctl doctor: has the facts gathered and judged, and prints what came of it.
+ * Must not know what is good or bad. */
+#include "ctl/pcd-verbs.h"
+
+#include <unistd.h>
+
+#include "doctor/pcd-ask.h"
+#include "doctor/pcd-judge.h"
+
+static int run (const PcdCtl *ctl, int argc, char **argv);
+
+const PcdVerb pcd_verb_doctor = {
+  .name = "doctor",
+  .synopsis = "",
+  .summary = "Check whether this host is fit for post-copy and its recovery",
+  .run = run,
+};
+
+typedef struct {
+  gboolean json;
+  char *config;
+  char *policy_dir;
+  char *ask;
+} Options;
+
+static void
+options_clear (Options *options)
+{
+  g_free (options->config);
+  g_free (options->policy_dir);
+  g_free (options->ask);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
+
+static void
+print_finding (const PcdFinding *finding, gboolean colour)
+{
+  static const char *const colours[PCD_N_SEVERITIES] = { "\033[32m", "\033[36m", "\033[33m",
+                                                         "\033[31m" };
+  const char *indent = "                            ";
+
+  g_print ("%s%-7s%s  %-17s  %s%s%s\n", colour ? colours[finding->severity] : "",
+           pcd_severity_to_string (finding->severity), colour ? "\033[0m" : "", finding->id,
+           finding->about ? finding->about : "", finding->about ? ": " : "", finding->seen);
+  if (finding->severity == PCD_SEVERITY_OK)
+    return;
+  g_print ("%s%s\n", indent, finding->why);
+  for (guint i = 0; finding->mend[i]; i++)
+    g_print ("%s  %s%s%s\n", indent, colour ? "\033[1m" : "", finding->mend[i],
+             colour ? "\033[0m" : "");
+}
+
+static char *
+count (guint n, const char *one)
+{
+  return g_strdup_printf ("%u %s%s", n, one, n == 1 ? "" : "s");
+}
+
+static void
+print_text (GPtrArray *findings)
+{
+  gboolean colour = isatty (STDOUT_FILENO) && !g_getenv ("NO_COLOR") &&
+                    g_strcmp0 (g_getenv ("TERM"), "dumb") != 0;
+
+  for (guint i = 0; i < findings->len; i++)
+    print_finding (g_ptr_array_index (findings, i), colour);
+  g_autofree char *errors = count (pcd_findings_count (findings, PCD_SEVERITY_ERROR), "error");
+  g_autofree char *warnings =
+      count (pcd_findings_count (findings, PCD_SEVERITY_WARNING), "warning");
+  g_autofree char *notes = count (pcd_findings_count (findings, PCD_SEVERITY_NOTE), "note");
+  g_print ("\n%s: %s, %s, %s\n", pcd_findings_are_sound (findings) ? "sound" : "not sound", errors,
+           warnings, notes);
+}
+
+static void
+print_json (GPtrArray *findings, const PcdFacts *facts)
+{
+  g_autoptr (JsonNode) node = pcd_findings_to_json (findings, facts->hostname);
+  g_autofree char *text = json_to_string (node, TRUE);
+
+  g_print ("%s\n", text);
+}
+
+static int
+run (const PcdCtl *ctl, int argc, char **argv)
+{
+  g_auto (Options) options = { 0 };
+  const GOptionEntry entries[] = {
+    { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print JSON", NULL },
+    { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
+      "postcopyd.conf (default: that of the running daemon)", "FILE" },
+    { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_dir,
+      "policies (default: those of the running daemon)", "DIR" },
+    { PCD_ASK_OPTION, 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &options.ask,
+      "Ask this libvirt, print its answer", "URI" },
+    { NULL },
+  };
+  int code = pcd_verb_parse (&pcd_verb_doctor, entries, &argc, &argv);
+
+  if (code >= 0)
+    return code;
+  if (argc > 1) {
+    g_printerr ("postcopyctl doctor: unexpected argument '%s'; it takes none\n", argv[1]);
+    return PCD_EXIT_USAGE;
+  }
+  if (options.ask) {
+    pcd_ask_one (options.ask);
+    return PCD_EXIT_DONE;
+  }
+  const PcdFactsOptions what = {
+    .uri = ctl->connect, .bus = ctl->bus, .config = options.config, .policy_dir = options.policy_dir
+  };
+  g_autoptr (PcdFacts) facts = pcd_facts_gather (&what);
+  g_autoptr (GPtrArray) findings = pcd_judge (facts);
+  if (options.json)
+    print_json (findings, facts);
+  else
+    print_text (findings);
+  return pcd_findings_are_sound (findings) ? PCD_EXIT_DONE : PCD_EXIT_FAILED;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyd itself: whether it runs and can work, its configuration, policies and journal. Pure. */
+#include "doctor/pcd-judge.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+
+#define LEAST_FREE_BYTES ((guint64)16 * 1024 * 1024)
+
+static void
+judge_running (const PcdFacts *facts, GPtrArray *findings)
+{
+  if (facts->bus_error)
+    pcd_findings_add (findings, "daemon", PCD_SEVERITY_ERROR, NULL,
+                      g_strdup_printf ("the bus does not answer: %s", facts->bus_error),
+                      "postcopyd works without it, but nobody can ask or tell it anything.",
+                      "systemctl start dbus", "# on another bus: postcopyctl --bus BUS doctor",
+                      NULL);
+  else if (!facts->daemon_running)
+    pcd_findings_add (findings, "daemon", PCD_SEVERITY_ERROR, NULL,
+                      g_strdup ("postcopyd does not run, or not on this bus"),
+                      "Nobody watches this host's migrations, or recovers them.",
+                      "systemctl enable --now postcopyd", "systemctl status postcopyd", NULL);
+  else if (facts->daemon_error)
+    pcd_findings_add (findings, "daemon", PCD_SEVERITY_ERROR, NULL,
+                      g_strdup_printf ("postcopyd (process %d) does not answer: %s",
+                                       facts->daemon_pid, facts->daemon_error),
+                      "It does not work while it hangs; systemd's watchdog should end that.",
+                      "systemctl restart postcopyd", NULL);
+  else if (g_strcmp0 (facts->daemon_version, PCD_VERSION) != 0)
+    pcd_findings_add (findings, "daemon", PCD_SEVERITY_WARNING, NULL,
+                      g_strdup_printf ("postcopyd %s runs, installed is " PCD_VERSION,
+                                       facts->daemon_version ? facts->daemon_version : "?"),
+                      "What the newer one can do is not there before it is restarted.",
+                      "systemctl restart postcopyd", NULL);
+  else if (facts->daemon_dry_run)
+    pcd_findings_add (
+        findings, "daemon", PCD_SEVERITY_NOTE, NULL,
+        g_strdup_printf ("postcopyd (process %d) runs with --dry-run", facts->daemon_pid),
+        "It tells what it would do, and does nothing.", "systemctl edit postcopyd",
+        "systemctl restart postcopyd", NULL);
+  else
+    pcd_findings_add (findings, "daemon", PCD_SEVERITY_OK, NULL,
+                      g_strdup_printf ("postcopyd %s runs (process %d)", facts->daemon_version,
+                                       facts->daemon_pid),
+                      NULL, NULL);
+}
+
+/* Not if libvirt does not answer us either: that has been told. */
+static void
+judge_connection (const PcdFacts *facts, GPtrArray *findings)
+{
+  if (!facts->daemon_running || facts->daemon_error || facts->daemon_connected ||
+      facts->libvirt.error)
+    return;
+  pcd_findings_add (findings, "daemon-libvirt", PCD_SEVERITY_ERROR, NULL,
+                    g_strdup_printf ("postcopyd is not connected to libvirt: %s",
+                                     facts->daemon_reason ? facts->daemon_reason : "?"),
+                    "It sees no migration, though libvirt answers here.",
+                    "systemctl restart postcopyd", "journalctl -u postcopyd -n 20", NULL);
+}
+
+/* ---- capabilities ---- */
+
+static const struct {
+  guint number;
+  const char *name;
+  PcdSeverity severity;
+  const char *why;
+} needed[] = {
+  { CAP_SYS_PTRACE, "CAP_SYS_PTRACE", PCD_SEVERITY_ERROR,
+    "postcopyd cannot take hold of QEMU's connections, nor see what its threads wait for: a dead "
+    "network goes unnoticed for minutes." },
+  { CAP_SYS_ADMIN, "CAP_SYS_ADMIN", PCD_SEVERITY_WARNING,
+    "postcopyd cannot see on which path through the kernel a thread waits, and takes each for one "
+    "that stop would hang on; and what it freezes it cannot mark as its own." },
+};
+
+static void
+judge_capabilities (const PcdFacts *facts, GPtrArray *findings)
+{
+  gboolean any = FALSE;
+
+  if (!facts->daemon_caps_known)
+    return;
+  for (guint i = 0; i < G_N_ELEMENTS (needed); i++) {
+    if (facts->daemon_caps & ((guint64)1 << needed[i].number))
+      continue;
+    g_autofree char *mend = g_strdup_printf ("# in [Service]: CapabilityBoundingSet=%s, and no "
+                                             "User= without AmbientCapabilities=",
+                                             needed[i].name);
+    pcd_findings_add (findings, "capabilities", needed[i].severity, NULL,
+                      g_strdup_printf ("postcopyd (process %d) runs without %s", facts->daemon_pid,
+                                       needed[i].name),
+                      needed[i].why, "systemctl edit postcopyd", mend,
+                      "systemctl restart postcopyd", NULL);
+    any = TRUE;
+  }
+  if (!any)
+    pcd_findings_add (findings, "capabilities", PCD_SEVERITY_OK, NULL,
+                      g_strdup ("postcopyd has those that it needs"), NULL, NULL);
+}
+
+/* ---- configuration and policies ---- */
+
+static void
+judge_config (const PcdFacts *facts, GPtrArray *findings)
+{
+  g_autofree char *check =
+      g_strdup_printf ("postcopyd --check-config --config %s", facts->config_path);
+
+  if (facts->config_error)
+    pcd_findings_add (findings, "config", PCD_SEVERITY_ERROR, NULL, g_strdup (facts->config_error),
+                      "postcopyd refuses to start with it; one that runs keeps its old "
+                      "configuration until it is restarted.",
+                      check, "systemctl reload postcopyd", NULL);
+  else
+    pcd_findings_add (findings, "config", PCD_SEVERITY_OK, NULL, g_strdup (facts->config_path),
+                      NULL, NULL);
+}
+
+static gboolean
+judge_match (const PcdFacts *facts, const PcdPolicyMatch *match, GPtrArray *findings)
+{
+  PcdPolicy *policy = pcd_policy_set_lookup (facts->policies, match->policy);
+
+  if (!policy)
+    pcd_findings_add (findings, "policies", PCD_SEVERITY_WARNING, match->policy,
+                      g_strdup_printf ("%s chooses policy %s for \"%s\", and there is none of that "
+                                       "name",
+                                       facts->config_path, match->policy, match->pattern),
+                      "It is passed over: recover holds.", "postcopyctl policy list",
+                      "systemctl reload postcopyd # once it is there, or the name mended", NULL);
+  else if (policy->destructive && !facts->config.allow_destroy)
+    pcd_findings_add (findings, "policies", PCD_SEVERITY_WARNING, match->policy,
+                      g_strdup_printf ("%s chooses policy %s for \"%s\", which destroys domains, "
+                                       "and [host] allow-destroy is no",
+                                       facts->config_path, match->policy, match->pattern),
+                      "It is passed over: recover holds.",
+                      "# postcopyd.conf: [host] allow-destroy = yes, or another policy",
+                      "systemctl reload postcopyd", NULL);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+static void
+judge_policies (const PcdFacts *facts, GPtrArray *findings)
+{
+  guint n = 0;
+  const PcdPolicyMatch *matches = pcd_config_matches (&facts->config, &n);
+  gboolean good = TRUE;
+
+  if (facts->policies_error) {
+    pcd_findings_add (findings, "policies", PCD_SEVERITY_ERROR, NULL,
+                      g_strdup (facts->policies_error),
+                      "postcopyd refuses to start with bad policies; one that runs keeps its old "
+                      "ones until it is restarted.",
+                      "postcopyctl policy check FILE", "systemctl reload postcopyd", NULL);
+    return;
+  }
+  for (guint i = 0; i < n; i++)
+    good &= judge_match (facts, &matches[i], findings);
+  if (good)
+    pcd_findings_add (
+        findings, "policies", PCD_SEVERITY_OK, NULL,
+        g_strdup_printf ("%u policies, all good", pcd_policy_set_get_length (facts->policies)),
+        NULL, NULL);
+}
+
+/* ---- the journal's directory ---- */
+
+static void
+judge_state_dir (const PcdFacts *facts, GPtrArray *findings)
+{
+  static const char why[] = "What postcopyd intends is written there before it is done. Without it "
+                            "nothing is done, as a restart could do it twice.";
+  const char *dir = facts->state_dir;
+  g_autofree char *look = g_strdup_printf ("findmnt -T %s; ls -ld %s", dir, dir);
+
+  if (!facts->is_root && facts->state_errno)
+    return;
+  if (facts->state_errno == ENOENT && !facts->daemon_running)
+    pcd_findings_add (findings, "state-dir", PCD_SEVERITY_NOTE, NULL,
+                      g_strdup_printf ("%s does not exist", dir),
+                      "systemd makes it when postcopyd is started.", NULL);
+  else if (facts->state_errno)
+    pcd_findings_add (findings, "state-dir", PCD_SEVERITY_ERROR, NULL,
+                      g_strdup_printf ("%s: %s", dir, g_strerror (facts->state_errno)), why, look,
+                      "systemctl restart postcopyd", NULL);
+  else if (facts->state_is_volatile)
+    pcd_findings_add (findings, "state-dir", PCD_SEVERITY_WARNING, NULL,
+                      g_strdup_printf ("%s is in memory (tmpfs)", dir),
+                      "What was done and why is lost with a reboot, and incidents with it.", look,
+                      "# put it on a disk", NULL);
+  else if (facts->state_free < LEAST_FREE_BYTES)
+    pcd_findings_add (
+        findings, "state-dir", PCD_SEVERITY_WARNING, NULL,
+        g_strdup_printf ("%s has %" G_GUINT64_FORMAT " KiB left", dir, facts->state_free / 1024),
+        why, "# make room there", NULL);
+  else
+    pcd_findings_add (findings, "state-dir", PCD_SEVERITY_OK, NULL, g_strdup (dir), NULL, NULL);
+}
+
+void
+pcd_judge_daemon (const PcdFacts *facts, GPtrArray *findings)
+{
+  judge_running (facts, findings);
+  judge_connection (facts, findings);
+  judge_capabilities (facts, findings);
+  judge_config (facts, findings);
+  judge_policies (facts, findings);
+  judge_state_dir (facts, findings);
+}
+
+GPtrArray *
+pcd_judge (const PcdFacts *facts)
+{
+  GPtrArray *findings = pcd_findings_new ();
+
+  pcd_judge_host (facts, findings);
+  pcd_judge_libvirt (facts, findings);
+  pcd_judge_daemon (facts, findings);
+  return findings;
+}
