@@ -62,18 +62,27 @@ judge_connection (const PcdFacts *facts, GPtrArray *findings)
 
 /* ---- capabilities ---- */
 
+#define BIT(capability) ((guint64)1 << (capability))
+
+/* units/postcopyd.service.in says what each is for. @any_of: one of them is enough. */
 static const struct {
-  guint number;
+  guint64 any_of;
   const char *name;
   PcdSeverity severity;
   const char *why;
 } needed[] = {
-  { CAP_SYS_PTRACE, "CAP_SYS_PTRACE", PCD_SEVERITY_ERROR,
+  { BIT (CAP_SYS_PTRACE), "CAP_SYS_PTRACE", PCD_SEVERITY_ERROR,
     "postcopyd cannot take hold of QEMU's connections, nor see what its threads wait for: a dead "
     "network goes unnoticed for minutes." },
-  { CAP_SYS_ADMIN, "CAP_SYS_ADMIN", PCD_SEVERITY_WARNING,
+  { BIT (CAP_DAC_READ_SEARCH) | BIT (CAP_DAC_OVERRIDE), "CAP_DAC_READ_SEARCH", PCD_SEVERITY_ERROR,
+    "The /proc files of a QEMU that does not run as root are not root's: postcopyd cannot find its "
+    "connections." },
+  { BIT (CAP_SYS_ADMIN), "CAP_SYS_ADMIN", PCD_SEVERITY_WARNING,
     "postcopyd cannot see on which path through the kernel a thread waits, and takes each for one "
     "that stop would hang on; and what it freezes it cannot mark as its own." },
+  { BIT (CAP_NET_ADMIN), "CAP_NET_ADMIN", PCD_SEVERITY_WARNING,
+    "postcopyd cannot have the kernel ask a peer that is silent, and takes longer to tell a dead "
+    "network from an idle or starved one." },
 };
 
 static void
@@ -84,7 +93,7 @@ judge_capabilities (const PcdFacts *facts, GPtrArray *findings)
   if (!facts->daemon_caps_known)
     return;
   for (guint i = 0; i < G_N_ELEMENTS (needed); i++) {
-    if (facts->daemon_caps & ((guint64)1 << needed[i].number))
+    if (facts->daemon_caps & needed[i].any_of)
       continue;
     g_autofree char *mend = g_strdup_printf ("# in [Service]: CapabilityBoundingSet=%s, and no "
                                              "User= without AmbientCapabilities=",

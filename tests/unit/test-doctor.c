@@ -170,6 +170,13 @@ BREAK (daemon_old, set (&f->daemon_version, "0.0.1"))
 BREAK (daemon_dry, f->daemon_dry_run = TRUE)
 BREAK (daemon_apart, f->daemon_connected = FALSE)
 BREAK (no_ptrace, f->daemon_caps &= ~((guint64)1 << CAP_SYS_PTRACE))
+BREAK (no_reading,
+       f->daemon_caps = ((guint64)1 << CAP_SYS_PTRACE) | ((guint64)1 << CAP_SYS_ADMIN) |
+                        ((guint64)1 << CAP_NET_ADMIN))
+BREAK (as_the_unit,
+       f->daemon_caps = ((guint64)1 << CAP_SYS_PTRACE) | ((guint64)1 << CAP_SYS_ADMIN) |
+                        ((guint64)1 << CAP_NET_ADMIN) | ((guint64)1 << CAP_DAC_READ_SEARCH))
+BREAK (no_net_admin, f->daemon_caps &= ~((guint64)1 << CAP_NET_ADMIN))
 BREAK (no_admin, f->daemon_caps &= ~((guint64)1 << CAP_SYS_ADMIN))
 BREAK (config_bad, set (&f->config_error, "line 3"); pcd_config_clear (&f->config);
        f->config = (PcdConfig){ 0 })
@@ -244,6 +251,9 @@ static const struct {
   { "daemon-dry", daemon_dry, "daemon:note" },
   { "daemon-apart", daemon_apart, "daemon-libvirt:error" },
   { "no-ptrace", no_ptrace, "capabilities:error" },
+  { "no-reading", no_reading, "capabilities:error" },
+  { "as-the-unit", as_the_unit, "" },
+  { "no-net-admin", no_net_admin, "capabilities:warning" },
   { "no-admin", no_admin, "capabilities:warning" },
   { "config-bad", config_bad, "config:error" },
   { "policies-bad", policies_bad, "policies:error" },

@@ -186,7 +186,7 @@ def no_libvirt(lab):
 
 @case("doctor", timeout=150, lab=HOOKED)
 def finds_what_is_broken(lab):
-    """Sound hosts are sound; each of 16 broken ones has its finding, no other, and its command."""
+    """Sound hosts are sound; each of 15 broken ones has its finding, no other, and its command."""
     ready(lab)
     examine(lab)
     rights_and_time_outs(lab)
