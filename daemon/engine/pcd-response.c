@@ -129,6 +129,7 @@ end_incident_if_over (PcdResponse *self)
     return;
   pcd_journal_end_incident (self->env->journal, self->incident,
                             pcd_phase_to_string (self->state.phase), g_get_real_time ());
+  self->last_incident = self->incident;
   self->incident = 0;
   self->callbacks->changed (self->data);
 }
