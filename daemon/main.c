@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyd: arguments and wiring, nothing else. */
 #include "bus/pcd-bus.h"
+#include "engine/pcd-farewell.h"
 #include "engine/pcd-log.h"
 #include "engine/pcd-notify.h"
 #include "engine/pcd-policy-load.h"
@@ -291,6 +292,7 @@ run (const Options *options, const PcdConfig *config, const char *bus_address)
   for (guint i = 0; i < G_N_ELEMENTS (signals); i++)
     g_source_remove (signals[i]);
   g_clear_handle_id (&self.ready_at_last_id, g_source_remove);
+  pcd_farewell (engine);
   g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", PCD_MESSAGE_STOPPED, "MESSAGE",
                     "postcopyd stopped");
   return self.exit_code;

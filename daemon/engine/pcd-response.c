@@ -635,6 +635,7 @@ pcd_response_fill_view (PcdResponse *self, PcdMigrationView *view)
     view->doing_done = progress->done;
     view->doing_total = progress->total;
   }
+  view->we_stopped = self->we_stopped;
   view->last_action = self->said.last_action;
   view->last_outcome = self->said.last_outcome;
   view->last_reason = self->last_reason;
