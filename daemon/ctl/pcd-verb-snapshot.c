@@ -52,9 +52,9 @@ static char *
 pages (JsonObject *memory, const char *name)
 {
   gint64 n = memory ? json_object_get_int_member_with_default (memory, name, 0) : 0;
-  g_autofree char *size = g_format_size_full ((guint64)n * PCD_GUEST_PAGE, G_FORMAT_SIZE_IEC_UNITS);
 
-  return g_strdup_printf ("%" G_GINT64_FORMAT " pages (%s)", n, size);
+  return g_strdup_printf ("%" G_GINT64_FORMAT " pages (%.1f MiB)", n,
+                          (double)n * PCD_GUEST_PAGE / (1024 * 1024));
 }
 
 static void

@@ -14,6 +14,7 @@
 
 #define TEMPORARY ".partial-"
 #define NOTE      "note"
+#define MIB       (1024.0 * 1024.0)
 #define NOTE_MAX  256
 
 struct _PcdBundlePart {
@@ -110,10 +111,9 @@ check_space (PcdBundle *self, guint64 needed, GError **error)
   guint64 there = (guint64)status.f_bavail * status.f_frsize;
   if (there >= needed)
     return TRUE;
-  g_autofree char *want = g_format_size_full (needed, G_FORMAT_SIZE_IEC_UNITS);
-  g_autofree char *have = g_format_size_full (there, G_FORMAT_SIZE_IEC_UNITS);
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE, "%s: it may take %s, and %s are free",
-               self->directory, want, have);
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+               "%s: it may take %.1f MiB, and %.1f MiB are free", self->directory,
+               (double)needed / MIB, (double)there / MIB);
   return FALSE;
 }
 

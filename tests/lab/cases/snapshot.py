@@ -3,13 +3,14 @@
 of it, when it is cut short."""
 
 import os
+import subprocess
 import time
 
 from pcdlab import verify_memory
 from pcdlab.bundle import (FOLDER, bundles, by_gdb, ctl, manifest, merge, only_bundle,
                            verify_core)
 from pcdlab.case import case
-from pcdlab.host import Host
+from pcdlab.host import BUS, Host
 from pcdlab.proc import LabError
 from pcdlab.shell import Shell, dst_blocked, in_postcopy, mount_cgroup2, paused_pair
 from pcdlab.verify import FIRST_PAGE, PAGE
@@ -159,29 +160,51 @@ def by_daemon(lab):
     print(f"# {verify_memory(watched.vm, 'dst')}")
 
 
-@case("long-snapshot-killed", lab=HOOKED, timeout=300)
+def kill_in_snapshot(lab, host, name, delay):
+    """Kills the daemon so long after its snapshot was begun; returns whether one was under way."""
+    child = host.popen([Host.build_path("postcopyctl"), "--bus", BUS, "snapshot", name],
+                       stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def begun():
+        return child.poll() is not None or \
+            any(os.path.basename(path).startswith(".") for path in bundles(host))
+    wait_for(begun, 20, f"a snapshot under way on {host.name}", 0.002)
+    time.sleep(delay)
+    host.kill_postcopyd()
+    under_way = any(os.path.basename(path).startswith(".") for path in bundles(host))
+    child.kill()
+    child.wait(20)
+    return under_way
+
+
+def is_left_frozen(host):
+    done = host.run("sh", "-c", "cat /sys/fs/cgroup/postcopyd-*/cgroup.freeze", check=False)
+    return "1" in done.out.split()
+
+
+@case("long-snapshot-killed", lab=HOOKED, timeout=400)
 def killed(lab):
-    """kill -9 of the daemon at random moments of a snapshot, ten times: a whole bundle or none after
+    """kill -9 of the daemon at all moments of a snapshot, on both sides: a whole bundle or none after
     the next start, and a guest that is not left frozen."""
     watched, cut = watched_pair(lab)
     dst_blocked(lab, watched.vm)
-    whole = 0
-    for round_ in range(10):
-        child = lab.dst.popen([Host.build_path("postcopyctl"), "--bus",
-                               "unix:path=/run/dbus/postcopyd-lab", "snapshot", watched.vm.name])
-        time.sleep(0.02 + 0.03 * round_)
-        lab.dst.kill_postcopyd()
-        child.wait(20)
-        watched.start(lab.dst)
-        wait_for(lambda: watched.status("dst")["phase"] == "paused", 20, "phase paused on dst")
-        for path in bundles(lab.dst):
+    cut_short = was_frozen = 0
+    for round_ in range(16):
+        host = lab.hosts[round_ % 2]
+        cut_short += kill_in_snapshot(lab, host, watched.vm.name, 0.04 * (round_ // 2))
+        was_frozen += is_left_frozen(lab.dst)
+        watched.start(host)
+        wait_for(lambda: watched.status(host.name)["phase"] == "paused", 20,
+                 f"phase paused on {host.name}")
+        for path in bundles(host):
             assert not os.path.basename(path).startswith("."), path
             ctl("verify", path)
-        whole = len(bundles(lab.dst))
-        frozen = lab.dst.run("sh", "-c", "cat /sys/fs/cgroup/postcopyd-*/cgroup.freeze || true").out
-        assert "1" not in frozen.split(), f"round {round_}: left frozen"
+        assert not is_left_frozen(lab.dst), f"round {round_}: left frozen"
         time.sleep(1)  # bundles are named by the second
-    print(f"# {whole} of 10 were whole")
+    whole = sum(len(bundles(host)) for host in lab.hosts)
+    print(f"# of 16 snapshots {cut_short} were cut short, {whole} whole; the guest had to be "
+          f"thawed {was_frozen} times")
+    assert cut_short > 0 and was_frozen > 0
     cut.heal()
     watched.hurry()
     watched.migration.wait_completed(60)
