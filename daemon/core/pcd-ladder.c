@@ -428,6 +428,13 @@ finish (Run *run, PcdLadderRecord *record, PcdOutcome outcome)
   }
 }
 
+/* A source's memory stands still whatever is done: nothing has to wait while it is read. */
+static gboolean
+is_in_the_way (const PcdLadder *ladder, PcdActionKind action)
+{
+  return action != PCD_ACTION_SNAPSHOT || ladder->role != PCD_ROLE_SOURCE;
+}
+
 static void
 take_event (Run *run, const PcdLadderEvent *event)
 {
@@ -441,6 +448,8 @@ take_event (Run *run, const PcdLadderEvent *event)
         finish (run, &ladder->records[i], event->outcome);
     break;
   case PCD_LADDER_OPERATOR_BEGAN:
+    if (!is_in_the_way (ladder, event->action))
+      break;
     ladder->operator_running++;
     if (event->action == PCD_ACTION_FORCE_PAUSE) {
       ladder->operator_pause = TRUE;
@@ -451,7 +460,7 @@ take_event (Run *run, const PcdLadderEvent *event)
     cancel_all (run);
     break;
   case PCD_LADDER_OPERATOR_ENDED:
-    if (ladder->operator_running > 0)
+    if (ladder->operator_running > 0 && is_in_the_way (ladder, event->action))
       ladder->operator_running--;
     if (event->action == PCD_ACTION_FORCE_PAUSE && event->outcome != PCD_OUTCOME_DONE)
       ladder->operator_pause = FALSE;

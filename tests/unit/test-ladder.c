@@ -788,6 +788,39 @@ test_flapping (void)
   g_assert_nonnull (strstr (world->log->str, "200.000 start recover 1\n"));
 }
 
+/* An operator's snapshot of a source holds nothing up and calls nothing off; one of a destination
+ * does, as it holds the guest. */
+static void
+test_operator_snapshot (void)
+{
+  static const struct {
+    PcdRole role;
+    const char *policy;
+    const char *start;
+    guint n;
+  } rows[] = { { PCD_ROLE_SOURCE, "recover", "start recover", 1 },
+               { PCD_ROLE_DESTINATION, "protect", "start freeze", 0 } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (World) world = world_new (rows[i].role);
+    const PcdLadderEvent began = { PCD_LADDER_OPERATOR_BEGAN, .action = PCD_ACTION_SNAPSHOT };
+    const PcdLadderEvent ended = { PCD_LADDER_OPERATOR_ENDED, .action = PCD_ACTION_SNAPSHOT };
+
+    world->behaviour[PCD_ACTION_RECOVER].takes = -1;
+    world->behaviour[PCD_ACTION_FREEZE].takes = -1;
+    set_policy (world, get_policy (world, rows[i].policy));
+    feed (world, began);
+    set_phase (world, PCD_PHASE_PAUSED);
+    feed (world, (PcdLadderEvent){ PCD_LADDER_TICK });
+    advance (world, EPOCH + 20 * S);
+    g_assert_cmpuint (count (world->log->str, rows[i].start), ==, rows[i].n);
+    feed (world, ended);
+    advance (world, EPOCH + 40 * S);
+    g_assert_cmpuint (count (world->log->str, rows[i].start), ==, 1);
+    g_assert_cmpuint (world->ladder.operator_running, ==, 0);
+  }
+}
+
 /* ---- restart ---- */
 
 static void
@@ -1021,6 +1054,7 @@ main (int argc, char **argv)
     g_test_add_data_func (path, &stories[i], test_story);
   }
   g_test_add_func ("/ladder/flapping", test_flapping);
+  g_test_add_func ("/ladder/operator-snapshot", test_operator_snapshot);
   g_test_add_func ("/ladder/restart", test_restart);
   g_test_add_func ("/ladder/restart-in-a-pause", test_restart_in_a_pause);
   g_test_add_data_func ("/ladder/random/source", GINT_TO_POINTER (PCD_ROLE_SOURCE), test_random);

@@ -23,6 +23,7 @@ except LabError:  # no build: the cases can be listed all the same
     HOOKED = {}
 HOOKED_TCG = {**HOOKED, "tcg": True}
 CONFIG = "[recover]\nlibvirt-uri = qemu+tcp://{address}/system\n"
+METADATA = ["--uri", "https://postcopyd.org/policy/1", "--key", "postcopyd", "--live", "--set"]
 HOLD = [f"directory={FOLDER}"]
 
 
@@ -95,6 +96,12 @@ def merged_tcg(lab):
     finish(lab, *both_halves(lab))
 
 
+@case("long-snapshot-merge-memfd", lab=HOOKED, timeout=120)
+def merged_memfd(lab):
+    """The same with memory in a shared memfd."""
+    finish(lab, *both_halves(lab, memfd=True))
+
+
 @case("long-snapshot-merge-no-monitor", timeout=120)
 def merged_no_monitor(lab):
     """Without a control monitor the destination's layout is taken from the source's."""
@@ -106,8 +113,8 @@ def merged_no_monitor(lab):
 
 @case("long-snapshot-merge-4g", lab=HOOKED, timeout=300)
 def merged_4g(lab):
-    """The same with 4 GiB: constant memory, and how long it takes."""
-    vm, migration = in_postcopy(lab, mib=3840, memory=4096)
+    """The same with 4 GiB, of which the guest writes what lies below the PCI hole: constant memory."""
+    vm, migration = in_postcopy(lab, mib=3040, memory=4096)
     with Shell(lab, "src") as src, Shell(lab, "dst", monitor=True) as dst:
         paused_pair(lab, vm, migration, src, dst)
         dst_blocked(lab, vm)
@@ -124,9 +131,12 @@ def peak_mib(shell):
         return next(int(line.split()[1]) for line in f if line.startswith("VmHWM:")) / 1024
 
 
-def watched_pair(lab, **options):
-    watched = Watched(lab, config=CONFIG, mib=200, before=lambda vm: mount_cgroup2_both(lab),
-                      **options)
+def watched_pair(lab, mib=200, policy=None):
+    def before(vm):
+        mount_cgroup2_both(lab)
+        if policy:
+            lab.src.virsh("metadata", vm.name, *METADATA, f"<policy name='{policy}'/>")
+    watched = Watched(lab, config=CONFIG, mib=mib, before=before)
     cut = lab.cut("link-down")
     watched.both_paused(cut.t, TIMEOUT + 1, "network")
     return watched, cut
@@ -158,6 +168,53 @@ def by_daemon(lab):
     ticks = watched.vm.ticks("dst")
     wait_for(lambda: watched.vm.ticks("dst") > ticks, 30, "tick of the guest")
     print(f"# {verify_memory(watched.vm, 'dst')}")
+
+
+@case("long-snapshot-recover", lab=HOOKED, timeout=180)
+def recovers_meanwhile(lab):
+    """While the source's memory is read, monitors answer, and policy recovers: the snapshot of a
+    source that ends is none, one that was quicker is whole; the guest's memory is good."""
+    watched, cut = watched_pair(lab, mib=1200)
+    child = lab.src.popen([Host.build_path("postcopyctl"), "--bus", BUS, "snapshot",
+                           watched.vm.name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wait_for(lambda: any("memory.zst" in os.listdir(path) for path in bundles(lab.src)), 20,
+             "a snapshot under way", 0.005)
+    for words in (("list",), ("domstate", watched.vm.name)):
+        took = lab.src.virsh(*words).seconds
+        assert took < 1.0, f"virsh {words} took {took:.2f} s"
+    cut.heal()
+    watched.followers["src"].wait("phase", "recovering", cut.t_healed, 30)
+    still = child.poll() is None
+    watched.hurry()
+    watched.migration.wait_completed(90)
+    print(f"# recovering {'while' if still else 'after'} the snapshot was written: "
+          f"{child.communicate(timeout=30)[0].decode().strip()}")
+    for path in bundles(lab.src):
+        assert not os.path.basename(path).startswith("."), path
+        ctl("verify", path)
+    assert len(bundles(lab.src)) == (1 if child.returncode == 0 else 0), bundles(lab.src)
+    verify_memory(watched.vm)
+
+
+@case("long-snapshot-forensic", lab=HOOKED, timeout=180)
+def forensic(lab):
+    """Policy forensic, by itself: holds the guest, keeps both halves, recovers, lets it go."""
+    watched, cut = watched_pair(lab, policy="forensic")
+    for host in lab.hosts:
+        wait_for(lambda: [p for p in bundles(host) if not os.path.basename(p).startswith(".")],
+                 40, f"a snapshot on {host.name}; told: "
+                 f"{watched.followers[host.name].story(cut.t)}", 0.2)
+    assert manifest(only_bundle(lab.dst))["guest"]["held"] == "frozen"
+    check_merged(lab, watched.vm)
+    before = watched.vm.serial("dst")
+    time.sleep(2)
+    assert watched.vm.serial("dst") == before, "the snapshot let a guest go that policy holds"
+    cut.heal()
+    watched.hurry()
+    watched.migration.wait_completed(60)
+    ticks = watched.vm.ticks("dst")
+    wait_for(lambda: watched.vm.ticks("dst") > ticks, 30, "tick of the guest")
+    verify_memory(watched.vm)
 
 
 def kill_in_snapshot(lab, host, name, delay):

@@ -16,7 +16,7 @@ XML = """\
 <domain type='{type}' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{name}</name>
   <memory unit='MiB'>{memory}</memory>
-  <vcpu>{vcpus}</vcpu>
+  <vcpu>{vcpus}</vcpu>{backing}
   <os>
     <type arch='x86_64' machine='pc'>hvm</type>{loader}
     <kernel>{kernel}</kernel>{initrd}
@@ -48,6 +48,9 @@ MONITOR = """
     <qemu:arg value='chardev=labmon,mode=control'/>
   </qemu:commandline>"""
 
+MEMFD = """
+  <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"""
+
 # The same on both hosts and on every machine; nested SVM would only be in the way.
 KVM_CPU = ("<cpu mode='custom' match='exact' check='none'><model fallback='allow'>qemu64</model>"
            "<feature name='svm' policy='disable'/></cpu>")
@@ -63,11 +66,12 @@ class VM:
     memory   MiB; by default what the guest needs
     devices  more device XML (decoys: VNC, serial over TCP …)
     tcg      this VM does not use KVM even where it works
+    memfd    the memory is a shared memfd, not anonymous
     monitor  gives QEMU a QMP socket of the tests' own, on both hosts; see qmp()
     """
 
     def __init__(self, lab, name="g", guest="toucher", vcpus=1, mib=64, rest=0, memory=None,
-                 devices="", tcg=False, monitor=False):
+                 devices="", tcg=False, monitor=False, memfd=False):
         self.lab = lab
         self.name = name
         self.guest = guest
@@ -77,6 +81,7 @@ class VM:
         self.memory = memory or (256 if guest == "linux" else mib + 32)
         self.devices = devices
         self.monitor = monitor
+        self.memfd = memfd
         self.kvm = lab.state["kvm"] and not tcg and (guest != "linux" or kvm_boots_linux())
         if guest == "toucher" and self.memory < mib + 18:
             raise LabError(f"{name}: {mib} MiB to touch do not fit into {self.memory} MiB")
@@ -102,7 +107,7 @@ class VM:
         return XML.format(
             loader=f"\n    <loader type='rom'>{QBOOT}</loader>" if small else "",
             type="kvm" if self.kvm else "qemu", name=self.name, memory=self.memory,
-            vcpus=self.vcpus, kernel=kernel, initrd=initrd, cmdline=escape(cmdline),
+            vcpus=self.vcpus, backing=MEMFD if self.memfd else "", kernel=kernel, initrd=initrd, cmdline=escape(cmdline),
             cpu=KVM_CPU if self.kvm else "", devices=self.devices,
             commandline=MONITOR.format(path=self.monitor_path) if self.monitor else "")
 
@@ -115,7 +120,7 @@ class VM:
         self.lab.state["vms"][self.name] = {
             "guest": self.guest, "vcpus": self.vcpus, "mib": self.mib, "rest": self.rest,
             "memory": self.memory, "devices": self.devices, "tcg": not self.kvm,
-            "monitor": self.monitor}
+            "monitor": self.monitor, "memfd": self.memfd}
         self.lab.save()
         path = os.path.join(self.lab.dir, f"{self.name}.xml")
         with open(path, "w") as f:
