@@ -55,7 +55,8 @@ static const PcdActionSpec specs[PCD_N_ACTIONS] = {
     .retry = { 1 * S_I, 2, 30 * S_I, 0 },
   },
   [PCD_ACTION_RECOVER] = {
-    .name = "recover", .summary = "reconnect and go on", .roles = SOURCE, .whens = W (PAUSED),
+    .name = "recover", .summary = "reconnect and go on", .roles = BOTH,
+    .hung_roles = DESTINATION, .whens = W (PAUSED),
     .ends_condition = TRUE, .yields = TRUE, .retry = { 200 * MS_I, 2, 10 * S_I, 0 },
   },
   [PCD_ACTION_STOP] = {

@@ -115,6 +115,7 @@ typedef struct {
  * @name: as in JSON
  * @summary: one line for people
  * @roles: bits 1 << #PcdRole: where it means anything; elsewhere the step is skipped
+ * @hung_roles: likewise, of @roles: there only while QEMU hangs
  * @whens: bits 1 << #PcdWhen: where it is possible and safe
  * @destructive: only with `allow-destroy` in the host's own configuration
  * @once: at most once in an incident, however often the condition comes back
@@ -128,6 +129,7 @@ typedef struct {
   const char *name;
   const char *summary;
   guint roles;
+  guint hung_roles;
   guint whens;
   gboolean destructive;
   gboolean once;

@@ -46,7 +46,8 @@ pcd_ladder_foresee (const PcdLadder *ladder,
     const PcdLadderRecord *record = record_of (ladder, policy, i);
     gint64 due = pcd_ladder_held_until (ladder, step, step->action);
 
-    if (!clock->in || !(pcd_action_get_spec (step->action)->roles & 1u << ladder->role))
+    const PcdActionSpec *spec = pcd_action_get_spec (step->action);
+    if (!clock->in || !(spec->roles & ~spec->hung_roles & 1u << ladder->role))
       continue;
     /* What still runs may be of an earlier spell; the rest was begun anew with this one. */
     if (record && (record->status == PCD_STEP_RUNNING || record->status == PCD_STEP_DONE ||

@@ -560,6 +560,8 @@ is_allowed (Run *run, PcdLadderRecord *record, PcdActionKind action)
 {
   const PcdActionSpec *spec = pcd_action_get_spec (action);
 
+  if (spec->hung_roles & 1u << run->ladder->role && !run->input->hung)
+    return FALSE;
   if (run->ladder->operator_running > 0 && action != PCD_ACTION_NOTIFY)
     return FALSE;
   if (run->input->state->unattended && action != PCD_ACTION_NOTIFY)

@@ -132,6 +132,7 @@ typedef struct {
  * @held: an operator asked for no automatic action
  * @dry_run: tell what would be done
  * @allow_destroy: the host's own configuration has allow-destroy
+ * @hung: QEMU may answer nothing until a page comes: a `stop` is pending
  */
 typedef struct {
   PcdPolicy *policy;
@@ -140,6 +141,7 @@ typedef struct {
   gboolean held;
   gboolean dry_run;
   gboolean allow_destroy;
+  gboolean hung;
 } PcdLadderInput;
 
 /**

@@ -426,7 +426,8 @@ read_if (const Reader *reader, const PcdNode *node, PcdStep *step, GError **erro
                   PCD_N_PREDICATES, &predicate, error))
     return FALSE;
   step->predicate = predicate;
-  if (pcd_predicate_roles (predicate) & pcd_action_get_spec (step->action)->roles)
+  const PcdActionSpec *spec = pcd_action_get_spec (step->action);
+  if (pcd_predicate_roles (predicate) & spec->roles & ~spec->hung_roles)
     return TRUE;
   return pcd_node_refuse (
       node, reader->file, error, "can never be true where %s is done: %s is known on the %s only",

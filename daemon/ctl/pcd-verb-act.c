@@ -229,8 +229,9 @@ ask (const PcdCtl *ctl, const Options *options, const char *domain)
 
   if (!state)
     return client ? PCD_EXIT_NO_DAEMON : exit_code;
+  const PcdActionSpec *spec = pcd_action_get_spec (options->action);
   const PcdClientMigration *migration = pcd_pick_migration (
-      ctl, state, domain, options->role, pcd_action_get_spec (options->action)->roles, &exit_code);
+      ctl, state, domain, options->role, spec->roles & ~spec->hung_roles, &exit_code);
   if (!migration)
     return exit_code;
   if (!waits (options))

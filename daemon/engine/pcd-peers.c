@@ -201,7 +201,7 @@ pcd_peers_routes (const PcdPeers *peers,
   if (!peer_address) {
     g_set_error_literal (
         error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-        "the destination's address is not known, as its connection was never seen");
+        "the other host's address is not known, as its connection was never seen");
     return NULL;
   }
   const PcdPeer *peer = pcd_peers_find (peers, peer_address);

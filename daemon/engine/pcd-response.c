@@ -30,6 +30,7 @@ struct _PcdResponse {
   gboolean held;
   gboolean we_stopped;
   gboolean was_paused; /* when the last daemon ended, and nothing has told otherwise yet */
+  gboolean hung;       /* QEMU may answer nothing until a page comes */
   PcdAfterDebug after_debug;
   gint pid; /* of QEMU when it was last looked at, 0 before */
   gint64 incident;
@@ -74,6 +75,11 @@ note_deeds (PcdResponse *self, PcdActionKind action, PcdOutcome outcome)
     self->we_stopped = TRUE;
     set_flag (self, "stopped", "yes");
   }
+  /* Whether it is so the action itself finds out each time; refused means that it is not. */
+  if (action == PCD_ACTION_STOP && outcome == PCD_OUTCOME_FAILED)
+    self->hung = TRUE;
+  if (action == PCD_ACTION_RECOVER && self->state.role == PCD_ROLE_DESTINATION)
+    self->hung = outcome == PCD_OUTCOME_FAILED;
   if (action == PCD_ACTION_RESUME && outcome == PCD_OUTCOME_DONE) {
     self->we_stopped = FALSE;
     set_flag (self, "stopped", NULL);
@@ -307,6 +313,7 @@ step (PcdResponse *self, const PcdLadderEvent *event, PcdLadderEffects *ret_effe
     .held = self->held,
     .dry_run = self->env->dry_run,
     .allow_destroy = self->env->allow_destroy,
+    .hung = self->hung,
   };
 
   memcpy (input.facts, self->facts, sizeof input.facts);
@@ -492,6 +499,7 @@ pcd_response_update (PcdResponse *self,
                      PcdFact peer_answers)
 {
   self->state = *state;
+  self->hung = self->hung && state->phase == PCD_PHASE_PAUSED;
   self->facts[PCD_PREDICATE_PEER_ANSWERS] = peer_answers;
   if (measure) {
     self->pid = measure->pid ?: self->pid;

@@ -6,10 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -93,6 +96,34 @@ duplicate_all (PcdSockets *self, GError **error)
       g_ptr_array_add (all, socket);
   }
   return g_steal_pointer (&all);
+}
+
+gboolean
+pcd_sockets_is_connecting (PcdSockets *self, gboolean *ret_connecting, GError **error)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/fd", (int)self->pid);
+  g_autoptr (GDir) dir = g_dir_open (path, 0, error);
+  gboolean connecting = FALSE;
+  const char *name;
+
+  if (dir == NULL)
+    return FALSE;
+  while (!connecting && (name = g_dir_read_name (dir))) {
+    struct tcp_info info = { 0 };
+    socklen_t size = sizeof info;
+    int fd;
+
+    if (!is_socket (path, name))
+      continue;
+    fd = (int)syscall (SYS_pidfd_getfd, self->pidfd, atoi (name), 0);
+    if (fd < 0)
+      continue;
+    connecting = getsockopt (fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+                 info.tcpi_state == PCD_TCP_SYN_SENT;
+    close (fd);
+  }
+  *ret_connecting = connecting;
+  return TRUE;
 }
 
 static gboolean

@@ -50,4 +50,10 @@ GPtrArray *pcd_sockets_scan (PcdSockets *self,
                              char **ret_note,
                              GError **error);
 
+/**
+ * pcd_sockets_is_connecting:
+ * @ret_connecting: (out): whether a TCP socket of the process waits for an answer to its SYN
+ */
+gboolean pcd_sockets_is_connecting (PcdSockets *self, gboolean *ret_connecting, GError **error);
+
 G_END_DECLS

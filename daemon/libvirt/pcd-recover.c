@@ -1,43 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* virDomainMigrateToURI3 (POSTCOPY_RESUME) in a thread, and QEMU's own word on what came of it.
+/* One attempt to recover: what may be tried, and over which route.
  * Must not know when a recovery is due. */
-#include "libvirt/pcd-recover.h"
+#include "libvirt/pcd-recover-private.h"
 
 #include <gio/gio.h>
-#include <libvirt/libvirt-qemu.h>
 #include <string.h>
 
 #include "host/pcd-deadline.h"
-#include "host/pcd-owner.h"
 #include "libvirt/pcd-peer.h"
-#include "libvirt/pcd-vir.h"
+#include "libvirt/pcd-vir-qmp.h"
 
-#define POLL_USEC (25 * 1000)
-/* After an error: libvirt 9.0 to 10.10 may report one although QEMU just began to recover. */
-#define DOUBT_USEC (300 * 1000)
 /* A destination's daemon that took the connection and does not say its version is hanging. */
 #define VERSION_USEC ((gint64)2 * G_USEC_PER_SEC)
-/* Who else holds the job is given this long to let go of it by itself: an earlier recovery that may
- * just have begun; a call of which the destination says that it is over. */
-#define RESUMING_USEC ((gint64)1 * G_USEC_PER_SEC)
-#define GRACE_USEC    (200 * 1000)
-/* How long to wait for a destination that may be noticing the pause only now, and for a daemon here
- * whose connection was or may have to be shut down. */
-#define LATE_USEC    (500 * 1000)
-#define RELEASE_USEC ((gint64)2 * G_USEC_PER_SEC)
 
-typedef struct {
-  const PcdRecoverRequest *request;
-  virConnectPtr connection;
-  virDomainPtr domain;
-  gulong here;
-  unsigned int extra_flags;
-  const PcdRoute *route;
-  gboolean released;      /* a dead connection of the daemon's was shut down */
-  gboolean there_is_over; /* the destination's libvirt no longer waits for the migration */
-  GPtrArray *unreachable; /* addresses that did not answer */
-  GString *tried;         /* what each route said */
-} Attempt;
+typedef PcdRecoverAttempt Attempt;
 
 /* ---- decisions ---- */
 
@@ -81,66 +57,6 @@ pcd_recover_judge_version (gulong here, gulong there)
   if (there >= 11002000 && there < 11004000)
     return "the destination's libvirt is 11.2 or 11.3, whose daemon crashes on a resume";
   return NULL;
-}
-
-/* ---- QEMU's word ---- */
-
-/* "completed" too when the domain is gone from here, as libvirt ends it on completion. */
-static PcdQemuStatus
-query_status (Attempt *a, char **ret_word, GError **error)
-{
-  char *reply = NULL;
-  g_autofree char *word = NULL;
-
-  if (virDomainQemuMonitorCommand (a->domain, "{\"execute\":\"query-migrate\"}", &reply, 0) < 0) {
-    virErrorPtr last = virGetLastError ();
-
-    if (last && (last->code == VIR_ERR_NO_DOMAIN ||
-                 (last->code == VIR_ERR_OPERATION_INVALID && virDomainIsActive (a->domain) != 1))) {
-      *ret_word = g_strdup ("completed");
-      return PCD_QEMU_COMPLETED;
-    }
-    pcd_vir_set_error (error, "query-migrate");
-    return PCD_QEMU_UNKNOWN;
-  }
-  gboolean ok = pcd_vir_status_from_json (reply, "return", &word, error);
-  free (reply);
-  if (!ok)
-    return PCD_QEMU_UNKNOWN;
-  PcdQemuStatus status = pcd_qemu_status_from_string (word);
-  *ret_word = g_steal_pointer (&word);
-  return status;
-}
-
-static gboolean
-has_left_paused (Attempt *a)
-{
-  g_autofree char *word = NULL;
-  PcdQemuStatus status = query_status (a, &word, NULL);
-
-  return status == PCD_QEMU_POSTCOPY_RECOVER || status == PCD_QEMU_POSTCOPY_ACTIVE ||
-         status == PCD_QEMU_COMPLETED;
-}
-
-/* A stream that was encrypted must be again: its end on the destination still expects TLS. */
-static gboolean
-uses_tls (Attempt *a)
-{
-  char *reply = NULL;
-  gboolean tls = FALSE;
-
-  if (virDomainQemuMonitorCommand (a->domain, "{\"execute\":\"query-migrate-parameters\"}", &reply,
-                                   0) == 0)
-    tls = strstr (reply, "\"tls-creds\":\"") && !strstr (reply, "\"tls-creds\":\"\"");
-  free (reply);
-  return tls;
-}
-
-static gboolean
-must_end (Attempt *a)
-{
-  return g_get_monotonic_time () >= a->request->deadline ||
-         (a->request->cancelled && a->request->cancelled (a->request->data));
 }
 
 /* ---- the destination's libvirt ---- */
@@ -221,200 +137,6 @@ say_hello (Attempt *a, PcdOutcome *ret_outcome, char **ret_reason)
   return FALSE;
 }
 
-/* ---- libvirt's call ---- */
-
-typedef struct {
-  gatomicrefcount refs;
-  char *uri;
-  char *uuid;
-  char *libvirt_uri;
-  char *stream_uri;
-  unsigned int flags;
-  gint ended; /* atomic; @error is written before */
-  char *error;
-} Call;
-
-static void
-call_unref (Call *call)
-{
-  if (!g_atomic_ref_count_dec (&call->refs))
-    return;
-  g_free (call->uri);
-  g_free (call->uuid);
-  g_free (call->libvirt_uri);
-  g_free (call->stream_uri);
-  g_free (call->error);
-  g_free (call);
-}
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Call, call_unref)
-
-static gboolean
-migrate (Call *call, GError **error)
-{
-  g_autoptr (virConnect) connection = virConnectOpen (call->uri);
-  g_autoptr (virDomain) domain =
-      connection ? virDomainLookupByUUIDString (connection, call->uuid) : NULL;
-  virTypedParameterPtr params = NULL;
-  int n = 0, max = 0;
-  gboolean ok;
-
-  ok =
-      domain &&
-      virTypedParamsAddString (&params, &n, &max, VIR_MIGRATE_PARAM_URI, call->stream_uri) == 0 &&
-      virDomainMigrateToURI3 (domain, call->libvirt_uri, params, (unsigned int)n, call->flags) == 0;
-  if (!ok)
-    pcd_vir_set_error (error, "virDomainMigrateToURI3");
-  virTypedParamsFree (params, n);
-  return ok;
-}
-
-static gpointer
-call_thread (gpointer data)
-{
-  g_autoptr (Call) call = data;
-  g_autoptr (GError) error = NULL;
-
-  if (!migrate (call, &error))
-    call->error = g_strdup (error->message);
-  g_atomic_int_set (&call->ended, 1);
-  return NULL;
-}
-
-static Call *
-call_start (Attempt *a)
-{
-  Call *call = g_new0 (Call, 1);
-
-  g_atomic_ref_count_init (&call->refs);
-  g_atomic_ref_count_inc (&call->refs);
-  call->uri = g_strdup (a->request->uri);
-  call->uuid = g_strdup (a->request->uuid);
-  call->libvirt_uri = g_strdup (a->route->libvirt_uri);
-  call->stream_uri = g_strdup (a->route->stream_uri);
-  call->flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_POSTCOPY |
-                VIR_MIGRATE_POSTCOPY_RESUME | a->extra_flags;
-  g_thread_unref (g_thread_new ("recover-call", call_thread, call));
-  return call;
-}
-
-/* An earlier recovery of somebody's, which may just have begun. */
-static gboolean
-is_resuming (const char *message)
-{
-  return strstr (message, "already in progress") != NULL;
-}
-
-static gboolean
-is_owned (const char *message)
-{
-  return is_resuming (message) || strstr (message, "actively monitored by another thread") != NULL;
-}
-
-/* Returns %TRUE once QEMU recovers; else @ret_message is why not. */
-static gboolean
-call_and_watch (Attempt *a, char **ret_message)
-{
-  g_autoptr (Call) call = call_start (a);
-  gint64 doubt_until = 0;
-
-  for (;;) {
-    gboolean ended = g_atomic_int_get (&call->ended);
-
-    if (has_left_paused (a))
-      return TRUE;
-    if (ended && doubt_until == 0)
-      doubt_until = g_get_monotonic_time () + DOUBT_USEC;
-    if (ended && (is_owned (call->error ?: "") || g_get_monotonic_time () >= doubt_until)) {
-      *ret_message = g_strdup (call->error ?: "libvirt reports success, but QEMU is still paused");
-      return FALSE;
-    }
-    if (must_end (a) && !ended) {
-      *ret_message = g_strdup ("libvirt is still trying; its call goes on");
-      return FALSE;
-    }
-    g_usleep (POLL_USEC);
-  }
-}
-
-/* ---- who owns the job ---- */
-
-/* Another migration from this host that is not in post-copy would be cancelled if the connection
- * that it needs were shut down. Any doubt is a yes. */
-static gboolean
-others_at_risk (Attempt *a)
-{
-  virDomainPtr *domains = NULL;
-  int n = virConnectListAllDomains (a->connection, &domains, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
-  gboolean risk = n < 0;
-
-  for (int i = 0; i < n; i++) {
-    virDomainJobInfo info;
-    int state = 0;
-
-    if (virDomainGetState (domains[i], &state, NULL, 0) < 0)
-      risk = TRUE;
-    else if (state != VIR_DOMAIN_PAUSED)
-      risk |= virDomainGetJobInfo (domains[i], &info) < 0 || info.type != VIR_DOMAIN_JOB_NONE;
-    virDomainFree (domains[i]);
-  }
-  free (domains);
-  return risk;
-}
-
-/* The daemon here may be waiting for an answer over the network that died. @patient: it was given a
- * moment to take the answer that the destination says it has sent. */
-static gboolean
-release_owner (Attempt *a, gboolean patient, PcdOwnerRelease *ret_release)
-{
-  g_autoptr (GPtrArray) addresses = g_ptr_array_new ();
-  g_autofree char *host = NULL;
-  PcdOwnerEvidence evidence = { .call_is_over = patient && a->there_is_over };
-
-  if (a->request->pid <= 0 || !pcd_route_get_door (a->route, &host, &evidence.port))
-    return FALSE;
-  for (guint i = 0; i < a->request->routes->len; i++)
-    g_ptr_array_add (addresses, ((PcdRoute *)g_ptr_array_index (a->request->routes, i))->address);
-  g_ptr_array_add (addresses, host);
-  g_ptr_array_add (addresses, NULL);
-  evidence.addresses = (const char *const *)addresses->pdata;
-  evidence.unreachable = (const char *const *)a->unreachable->pdata;
-  evidence.only_one = others_at_risk (a);
-  return pcd_owner_release (a->request->pid, &evidence, ret_release, NULL);
-}
-
-/* Each refusal costs libvirt some 20 ms; a daemon whose connection was shut down lets go in less.
- */
-static gboolean
-call_until_owner_gone (Attempt *a, char **ret_message)
-{
-  gint64 began = g_get_monotonic_time ();
-  PcdOwnerRelease release = { 0 };
-
-  for (;;) {
-    g_clear_pointer (ret_message, g_free);
-    if (call_and_watch (a, ret_message))
-      return TRUE;
-    if (!is_owned (*ret_message))
-      return FALSE;
-    gint64 grace = is_resuming (*ret_message) ? RESUMING_USEC : GRACE_USEC;
-    if (!release_owner (a, g_get_monotonic_time () - began > grace, &release))
-      release = (PcdOwnerRelease){ 0 };
-    a->released |= release.n_shut > 0;
-    gint64 patience = a->released || release.n_connections ? RELEASE_USEC : LATE_USEC;
-    if (g_get_monotonic_time () - began >= patience || must_end (a))
-      break;
-    g_usleep (POLL_USEC);
-  }
-  g_free (*ret_message);
-  *ret_message = g_strdup (
-      release.n_connections
-          ? "libvirt here still waits in an earlier call to the destination"
-          : "libvirt here or there still waits for the first migration, which the destination may "
-            "take for alive (actively monitored by another thread)");
-  return FALSE;
-}
-
 /* ---- routes ---- */
 
 static void
@@ -422,6 +144,18 @@ note_failure (Attempt *a, const char *message)
 {
   g_string_append_printf (a->tried, "%s%s: %s", a->tried->len ? "; " : "", a->route->address,
                           message);
+}
+
+/* By libvirt, or, if the destination says that it cannot answer libvirt, past it. */
+static gboolean
+connect_qemu (Attempt *a, char **ret_message)
+{
+  if (!pcd_recover_look_for_invitation (a) && pcd_recover_call (a, ret_message))
+    return TRUE;
+  if (!a->invitation)
+    return FALSE;
+  g_clear_pointer (ret_message, g_free);
+  return pcd_recover_accept (a, ret_message);
 }
 
 static gboolean
@@ -445,13 +179,14 @@ try_route (Attempt *a, PcdOutcome *ret_outcome, char **ret_reason)
       *ret_outcome = outcome;
     return FALSE;
   }
-  if (!call_until_owner_gone (a, &message)) {
+  if (!connect_qemu (a, &message)) {
     note_failure (a, message);
     return FALSE;
   }
   *ret_outcome = PCD_OUTCOME_DONE;
   *ret_reason =
-      g_strdup_printf ("QEMU recovers over %s%s", a->route->address,
+      g_strdup_printf ("QEMU recovers over %s%s%s", a->route->address,
+                       a->invitation ? ", at the destination's invitation" : "",
                        a->released ? "; a dead connection of libvirt's was shut down" : "");
   return TRUE;
 }
@@ -465,7 +200,7 @@ try_routes (Attempt *a, char **ret_reason)
     a->route = g_ptr_array_index (a->request->routes, i);
     if (try_route (a, &outcome, ret_reason))
       return outcome;
-    if (must_end (a))
+    if (pcd_recover_must_end (a))
       break;
   }
   *ret_reason = g_strdup (a->tried->str);
@@ -478,7 +213,7 @@ run_on_domain (Attempt *a, char **ret_reason)
   g_autoptr (GError) error = NULL;
   g_autofree char *word = NULL;
   PcdOutcome outcome = PCD_OUTCOME_FAILED;
-  PcdQemuStatus status = query_status (a, &word, &error);
+  PcdQemuStatus status = pcd_vir_qmp_query_migrate (a->domain, &word, &error);
 
   if (error) {
     *ret_reason = g_strdup (error->message);
@@ -491,7 +226,7 @@ run_on_domain (Attempt *a, char **ret_reason)
     *ret_reason = g_strdup (bug);
     return PCD_OUTCOME_REFUSED;
   }
-  a->extra_flags = uses_tls (a) ? VIR_MIGRATE_TLS : 0;
+  a->extra_flags = pcd_vir_qmp_uses_tls (a->domain) ? VIR_MIGRATE_TLS : 0;
   return try_routes (a, ret_reason);
 }
 
@@ -520,5 +255,7 @@ pcd_recover_run (const PcdRecoverRequest *request, char **ret_reason)
         gone ? g_strdup ("the domain is not on this host any more") : g_strdup (error->message);
     return gone ? PCD_OUTCOME_REFUSED : PCD_OUTCOME_FAILED;
   }
-  return run_on_domain (&attempt, ret_reason);
+  PcdOutcome outcome = run_on_domain (&attempt, ret_reason);
+  g_free (attempt.invitation);
+  return outcome;
 }

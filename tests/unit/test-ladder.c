@@ -210,6 +210,7 @@ typedef enum {
   KICKABLE,
   TRACEABLE,
   PEER,
+  HUNG,
   POLICY,    /* @text: a shipped one's name */
   STEPS,     /* @text: steps of an own one */
   BEGAN,     /* an operator's request */
@@ -293,6 +294,9 @@ apply (World *world, const Line *line)
     break;
   case PEER:
     world->input.facts[PCD_PREDICATE_PEER_ANSWERS] = line->a;
+    break;
+  case HUNG:
+    world->input.hung = line->a;
     break;
   case POLICY:
   case STEPS:
@@ -425,6 +429,15 @@ static const Story stories[] = {
     "recover",
     { { 0, PHASE, PCD_PHASE_PAUSED }, { 60000, UNTIL } },
     "0.000 start notify 1\n" },
+  { "recover/on-a-destination-that-hangs",
+    PCD_ROLE_DESTINATION,
+    "recover",
+    { FAILS_AT_ONCE,
+      { 0, PHASE, PCD_PHASE_PAUSED },
+      { 5000, HUNG, TRUE },
+      { 5500, HUNG, FALSE },
+      { 60000, UNTIL } },
+    "0.000 start notify 1\n5.000 start recover 1\n5.200 start recover 2\n" },
   { "recover/source-gone",
     PCD_ROLE_SOURCE,
     "recover",
@@ -888,6 +901,7 @@ check_start (World *world, const PcdLadderEffect *effect)
   g_assert_true (effect->params == (step->action == a ? &step->params : &step->else_params));
   g_assert_false (world->input.held);
   g_assert_true (spec->roles & 1u << world->ladder.role);
+  g_assert_true (world->input.hung || !(spec->hung_roles & 1u << world->ladder.role));
   g_assert_true (world->input.allow_destroy || !spec->destructive);
   g_assert_true (pcd_when_holds (w, world->state.phase, world->state.flow));
   g_assert_false (world->state.phase == PCD_PHASE_POSTCOPY && world->state.flow == PCD_FLOW_SLOW &&
@@ -958,9 +972,9 @@ check_change (World *world)
 static void
 random_op (World *world)
 {
-  static const Op ops[] = { PHASE,  PHASE,   PHASE,         FLOW,     CAUSE,     UNATTENDED,
-                            HOLD,   DRY_RUN, ALLOW_DESTROY, KICKABLE, TRACEABLE, PEER,
-                            POLICY, BEGAN,   ENDED,         TAKES,    ENDS_WITH };
+  static const Op ops[] = { PHASE, PHASE,   PHASE,         FLOW,     CAUSE,     UNATTENDED,
+                            HOLD,  DRY_RUN, ALLOW_DESTROY, KICKABLE, TRACEABLE, PEER,
+                            HUNG,  POLICY,  BEGAN,         ENDED,    TAKES,     ENDS_WITH };
   Line line = { .op = ops[g_test_rand_int_range (0, G_N_ELEMENTS (ops))] };
   gint any_action = g_test_rand_int_range (0, PCD_N_ACTIONS);
 

@@ -3,6 +3,7 @@
 #include <gio/gio.h>
 
 #include "actions/pcd-actions.h"
+#include "core/pcd-invitation.h"
 #include "engine/pcd-peers.h"
 #include "host/pcd-owner.h"
 #include "libvirt/pcd-recover.h"
@@ -165,6 +166,82 @@ test_dead_connection (void)
   }
 }
 
+static void
+test_invitation (void)
+{
+  static const struct {
+    const char *address;
+    guint16 port;
+    const char *id;
+    const char *uri;
+  } good[] = {
+    { "10.9.0.2", 49215, "postcopyd-recover_10.9.0.2_49215", "tcp:10.9.0.2:49215" },
+    { "fd00:9::2", 1, "postcopyd-recover_fd00-9--2_1", "tcp:[fd00:9::2]:1" },
+  };
+  static const char *const bad[] = {
+    "",
+    "pcd-monitor",
+    "postcopyd-recover",
+    "postcopyd-recover_",
+    "postcopyd-recover_10.9.0.2",
+    "postcopyd-recover_10.9.0.2_0",
+    "postcopyd-recover_10.9.0.2_65536",
+    "postcopyd-recover_10.9.0.2_49215_1",
+    "postcopyd-recover_10.9.0.2_+5",
+    "postcopyd-recover_example.org_49215",
+    "postcopyd-recover_10.9.0.2,server=on_49215",
+    "xpostcopyd-recover_10.9.0.2_49215",
+  };
+  PcdEndpoint endpoint;
+
+  for (guint i = 0; i < G_N_ELEMENTS (good); i++) {
+    PcdEndpoint from = { .port = good[i].port };
+    g_autofree char *id = NULL;
+    g_autofree char *uri = NULL;
+
+    g_strlcpy (from.address, good[i].address, sizeof from.address);
+    id = pcd_invitation_to_id (&from);
+    uri = pcd_invitation_to_uri (&from);
+    g_assert_cmpstr (id, ==, good[i].id);
+    g_assert_cmpstr (uri, ==, good[i].uri);
+    g_assert_true (pcd_invitation_from_id (id, &endpoint));
+    g_assert_cmpstr (endpoint.address, ==, good[i].address);
+    g_assert_cmpuint (endpoint.port, ==, good[i].port);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++) {
+    g_test_message ("'%s'", bad[i]);
+    g_assert_false (pcd_invitation_from_id (bad[i], &endpoint));
+  }
+}
+
+static void
+test_invitation_in_reply (void)
+{
+  static const struct {
+    const char *reply;
+    const char *id;
+  } rows[] = {
+    { NULL, NULL },
+    { "", NULL },
+    { "[]", NULL },
+    { "{\"return\":{}}", NULL },
+    { "{\"return\":[]}", NULL },
+    { "{\"return\":[1,{},{\"label\":\"charserial0\"}]}", NULL },
+    { "{\"return\":[{\"label\":\"charserial0\"},"
+      "{\"label\":\"postcopyd-recover_10.9.0.2_49215\",\"filename\":\"null\"}],\"id\":\"x\"}",
+      "postcopyd-recover_10.9.0.2_49215" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autofree char *id = NULL;
+    PcdEndpoint endpoint;
+
+    g_test_message ("row %u", i);
+    g_assert_cmpint (pcd_invitation_find (rows[i].reply, &id, &endpoint), ==, rows[i].id != NULL);
+    g_assert_cmpstr (id, ==, rows[i].id);
+  }
+}
+
 /* Refused before anything is asked of libvirt. */
 static void
 test_not_the_source (void)
@@ -198,6 +275,8 @@ main (int argc, char **argv)
   g_test_add_func ("/recover/status", test_status);
   g_test_add_func ("/recover/versions", test_versions);
   g_test_add_func ("/recover/dead-connection", test_dead_connection);
+  g_test_add_func ("/recover/invitation", test_invitation);
+  g_test_add_func ("/recover/invitation-in-reply", test_invitation_in_reply);
   g_test_add_func ("/recover/not-the-source", test_not_the_source);
   return g_test_run ();
 }

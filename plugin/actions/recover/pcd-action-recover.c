@@ -5,6 +5,7 @@
 
 #include "engine/pcd-executor.h"
 #include "libvirt/pcd-recover.h"
+#include "actions/recover/pcd-action-invite.h"
 
 static gboolean
 is_cancelled (gpointer data)
@@ -41,11 +42,8 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *reason,
   g_autoptr (GError) error = NULL;
   g_autofree char *text = NULL;
 
-  if (!g_str_equal (migration->role, "source")) {
-    g_strlcpy (reason, "only the source can recover a migration, and this is the destination",
-               reason_size);
-    return POSTCOPYD_REFUSED;
-  }
+  if (!g_str_equal (migration->role, "source"))
+    return pcd_action_invite (migration, job, &(PcdReason){ reason, reason_size });
   if (host && host->peers && host->peers->len)
     routes = g_ptr_array_ref (host->peers);
   else

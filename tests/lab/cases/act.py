@@ -185,6 +185,28 @@ def stop_race(lab):
         wait_for(lambda: vm.ticks("dst") > ticks, 20, "tick after cont")
 
 
+@case("long-act-rule-3-resume-past-libvirt", lab=HOOKED, timeout=180)
+def resume_past_libvirt(lab):
+    """Why nobody may make the source's QEMU reconnect past a libvirt that is in a resume of its own:
+    virsh's hangs while a stop is pending; what is then recovered past it completes, but libvirt
+    leaves the source behind for good, fit to be started beside the guest."""
+    vm, migration = in_postcopy(lab)
+    with Shell(lab, "src") as src, Shell(lab, "dst", monitor=True) as dst:
+        paused_pair(lab, vm, migration, src, dst)
+        dst_blocked(lab, vm)
+        assert dst("qmp", "stop")["outcome"] == "failed"
+        lab.heal()
+        migration.resume()
+        time.sleep(10)
+        assert migration.virsh.poll() is None and migration.status() == "postcopy-paused"
+        recover_out_of_band(lab, vm, dst)
+        wait_for(lambda: migration.status() == "completed", 20, "completion")
+        time.sleep(3)
+        status = lab.src.qmp_by_libvirt(vm.name, "query-status")["status"]
+        print(f"# virsh: {migration.output.strip()}; source: {lab.src.domstate(vm.name)}, {status}")
+        assert lab.src.domstate(vm.name) == ("paused", "post-copy") and status == "postmigrate"
+
+
 @case("act-rule-1-no-monitor", timeout=120)
 def no_monitor(lab):
     """Without the hook: stop is refused; freeze works on KVM by where the thread stands alone."""
