@@ -96,7 +96,7 @@ class TestAct(Orders):
         for args, says in (
                 (('notify', '{}'), 'unknown action "notify", expected one of: recover, force-pause, '
                                    'stop, freeze, debug, resume, destroy'),
-                (('snapshot', '{}'), 'unknown action "snapshot"'),
+                (('reboot', '{}'), 'unknown action "reboot"'),
                 (('recover', "{'frob': <1>}"), 'unknown option "frob" of recover, expected one of: '
                  'force, dry-run, timeout, address, first, factor, ceiling, attempts'),
                 (('stop', "{'address': <'10.0.0.1'>}"), 'unknown option "address" of stop'),
@@ -213,7 +213,7 @@ class TestVerbs(Orders):
         for args, says in (
                 (['stop'], 'expected one DOMAIN'), (['stop', 'a', 'b'], 'expected one DOMAIN'),
                 (['stop', 'g', '--network', '10.0.0.0/8'], 'Unknown option --network'),
-                (['snapshot', 'g'], "unknown command 'snapshot'"),
+                (['reboot', 'g'], "unknown command 'reboot'"),
                 (['recover', 'g', '--network', '1.0.0.0/8', '--uri', 'qemu+tcp://b/system'],
                  'expected one of them'),
                 (['recover', 'g', '--network', 'b'], 'address: got "b", expected an IP address'),
