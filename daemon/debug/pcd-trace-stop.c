@@ -6,6 +6,7 @@
 #include "host/pcd-task.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -69,11 +70,31 @@ pcd_trace_stop_read (pid_t pid, PcdTraceStop *ret_stop)
   return stop.n_threads > 0;
 }
 
+/* By signal-driven I/O, which as root may signal everybody (sigio_perm (), fs/fcntl.c): this one
+ * signal is the only reason for which the service would need CAP_KILL. */
+static void
+send_continue_as_news (pid_t pid, int pidfd)
+{
+  const struct f_owner_ex owner = { F_OWNER_PID, pid };
+  int ends[2];
+
+  if (pipe2 (ends, O_CLOEXEC | O_NONBLOCK) < 0)
+    return;
+  /* The owner is the process, not its number; that it still was ours is seen after it was taken. */
+  if (fcntl (ends[0], F_SETSIG, SIGCONT) == 0 && fcntl (ends[0], F_SETOWN_EX, &owner) == 0 &&
+      (syscall (SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0 || errno == EPERM) &&
+      fcntl (ends[0], F_SETFL, O_NONBLOCK | O_ASYNC) == 0 && write (ends[1], "", 1) < 0)
+    g_debug ("process %d: no SIGCONT: %s", (int)pid, g_strerror (errno));
+  close (ends[0]);
+  close (ends[1]);
+}
+
 /* By a descriptor that was made before the look: a number given anew is not hit. */
 static void
-send_continue (int pidfd)
+send_continue (pid_t pid, int pidfd)
 {
-  syscall (SYS_pidfd_send_signal, pidfd, SIGCONT, NULL, 0);
+  if (syscall (SYS_pidfd_send_signal, pidfd, SIGCONT, NULL, 0) < 0 && errno == EPERM)
+    send_continue_as_news (pid, pidfd);
 }
 
 static gboolean
@@ -97,7 +118,7 @@ pcd_trace_stop_release (pid_t pid, gint64 until, PcdTraceStop *ret_before)
   while (!clean) {
     /* As long as somebody traces it the stops are that one's, and so is their end. */
     if (stop.n_traced == 0)
-      send_continue (pidfd);
+      send_continue (pid, pidfd);
     clean = !pcd_trace_stop_read (pid, &stop) || is_clean (&stop);
     if (clean || g_get_monotonic_time () >= until)
       break;

@@ -162,14 +162,17 @@ writer_thread (gpointer data)
 
 /* ---- opening and closing ---- */
 
+/* Of /proc the unit leaves us processes only, and passes this. systemd writes it without dashes. */
 static char *
 read_boot_id (void)
 {
-  g_autofree char *text = NULL;
+  char *text = g_strdup (g_getenv ("PCD_BOOT_ID"));
 
-  if (!g_file_get_contents ("/proc/sys/kernel/random/boot_id", &text, NULL, NULL))
+  if (!text && !g_file_get_contents ("/proc/sys/kernel/random/boot_id", &text, NULL, NULL))
     return g_strdup ("unknown");
-  return g_strdup (g_strstrip (text));
+  g_auto (GStrv) parts = g_strsplit (g_strstrip (text), "-", -1);
+  g_free (text);
+  return g_strjoinv ("", parts);
 }
 
 /* On success @self has the lock's descriptor, the writer and what is open. */

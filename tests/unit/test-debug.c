@@ -8,10 +8,12 @@
 
 #include <gio/gio.h>
 #include <glib/gstdio.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,6 +109,49 @@ test_release (void)
   end_child (pid);
   g_assert_true (pcd_trace_stop_release (pid, in_msec (0), NULL));
   g_assert_false (pcd_trace_stop_read (pid, &stop));
+}
+
+/* This thread's effective capabilities, one bit. */
+static void
+set_cap_kill (gboolean on)
+{
+  struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+  struct __user_cap_data_struct data[2] = { 0 };
+
+  g_assert_cmpint (syscall (SYS_capget, &header, data), ==, 0);
+  data[0].effective =
+      on ? data[0].effective | 1u << CAP_KILL : data[0].effective & ~(1u << CAP_KILL);
+  g_assert_cmpint (syscall (SYS_capset, &header, data), ==, 0);
+}
+
+/* As the service is, and QEMU: root without CAP_KILL, and another user's process. */
+static void
+test_release_without_cap_kill (void)
+{
+  PcdTraceStop stop;
+  int status;
+
+  if (geteuid () != 0) {
+    g_test_skip ("needs root");
+    return;
+  }
+  pid_t pid = fork ();
+  if (pid == 0) {
+    setsid (); /* in one session SIGCONT is for everybody */
+    if (setresuid (65534, 65534, 65534) == 0)
+      kill (getpid (), SIGSTOP);
+    for (;;)
+      pause ();
+  }
+  g_assert_cmpint (waitpid (pid, &status, WUNTRACED), ==, pid);
+  g_assert_true (WIFSTOPPED (status));
+  set_cap_kill (FALSE);
+  g_assert_cmpint (kill (pid, SIGCONT), <, 0);
+  g_assert_true (pcd_trace_stop_release (pid, in_msec (2000), &stop));
+  g_assert_cmpuint (stop.n_stopped, ==, 1);
+  set_cap_kill (TRUE);
+  g_assert_cmpint (waitpid (pid, &status, WNOHANG), ==, 0); /* not ended by it */
+  end_child (pid);
 }
 
 static gboolean
@@ -267,6 +312,7 @@ main (int argc, char **argv)
     g_test_add_data_func (path, GUINT_TO_POINTER (i), test_status);
   }
   g_test_add_func ("/debug/release", test_release);
+  g_test_add_func ("/debug/release-without-cap-kill", test_release_without_cap_kill);
   g_test_add_func ("/debug/run", test_run);
   g_test_add_func ("/debug/overdue", test_overdue);
   g_test_add_func ("/debug/cannot-start", test_cannot_start);

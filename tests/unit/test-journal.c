@@ -361,6 +361,35 @@ test_ladder_that_cannot_be_read (Fixture *f, gconstpointer data)
   g_assert_cmpuint (incident->unfinished->len, ==, 1);
 }
 
+/* Under the unit and by hand, in turn. */
+static void
+test_boot_by_environment (Fixture *f, gconstpointer data)
+{
+  g_autofree char *text = NULL;
+
+  g_assert_true (g_file_get_contents ("/proc/sys/kernel/random/boot_id", &text, NULL, NULL));
+  g_auto (GStrv) parts = g_strsplit (g_strstrip (text), "-", -1);
+  g_autofree char *plain = g_strjoinv ("", parts);
+  g_setenv ("PCD_BOOT_ID", plain, TRUE);
+  open_journal (f);
+  pcd_journal_begin_incident (f->journal, UUID, "a", PCD_ROLE_SOURCE, T0);
+  close_journal (f);
+
+  const char *const boots[] = { NULL, plain, "0123456789abcdef0123456789abcdef" };
+  for (guint i = 0; i < G_N_ELEMENTS (boots); i++) {
+    g_unsetenv ("PCD_BOOT_ID");
+    if (boots[i])
+      g_setenv ("PCD_BOOT_ID", boots[i], TRUE);
+    open_journal (f);
+    g_autoptr (GPtrArray) incidents = pcd_journal_get_open (f->journal, NULL);
+    g_assert_cmpuint (incidents->len, ==, 1);
+    PcdOpenIncident *incident = g_ptr_array_index (incidents, 0);
+    g_assert_cmpint (incident->same_boot, ==, i < 2);
+    close_journal (f);
+  }
+  g_unsetenv ("PCD_BOOT_ID");
+}
+
 static void
 test_one_daemon (Fixture *f, gconstpointer data)
 {
@@ -778,6 +807,7 @@ main (int argc, char **argv)
   ADD ("rule-5-no-ticket-twice", test_rule_5_no_ticket_twice);
   g_test_add_func ("/journal/rule-5-no-journal-no-intent", test_rule_5_no_journal_no_intent);
   ADD ("ladder-that-cannot-be-read", test_ladder_that_cannot_be_read);
+  ADD ("boot-by-environment", test_boot_by_environment);
   ADD ("one-daemon", test_one_daemon);
   ADD ("prune", test_prune);
   for (guint i = 0; i < G_N_ELEMENTS (damages); i++) {

@@ -84,16 +84,20 @@ tell (const PcdDebugWork *work, PcdDebuggerEnd end, int status, gint64 took, gbo
                           seconds, work->path);
 }
 
-/* No initialization files, no scripts of the program's, no debuginfod: nothing that takes long or
- * runs somebody else's code as root. Signals that come meanwhile are QEMU's. */
+/* Files as QEMU sees them, by a path: left to itself gdb enters QEMU's mount namespace with setns
+ * (), which the service unit does not let it. No initialization files, no scripts of the program's,
+ * no debuginfod: nothing that takes long or runs somebody else's code as root. Signals that come
+ * meanwhile are QEMU's. */
 static PostcopydOutcome
 run_gdb (const PcdDebugWork *work, const char *gdb)
 {
   g_autofree char *pid = g_strdup_printf ("%d", (int)work->migration->pid);
+  g_autofree char *sysroot = g_strdup_printf ("set sysroot /proc/%s/root", pid);
   const char *const argv[] = { gdb,    "-nx",
                                "-nh",  "-batch",
                                "-iex", "set auto-load no",
                                "-iex", "set width 0",
+                               "-iex", sysroot,
                                "-iex", "handle all nostop noprint pass",
                                "-p",   pid,
                                "-ex",  "thread apply all -c bt 64",
