@@ -379,7 +379,7 @@ def recovers_by_hand_with_1_vcpu(lab):
     recover(lab)
 
 
-@case(timeout=180)
+@case("long-recovers-by-hand-with-4-vcpus", timeout=180)
 def recovers_by_hand_with_4_vcpus(lab):
     """the same for a migration that virsh manages"""
     recover(lab, vcpus=4, p2p=False)

@@ -80,7 +80,7 @@ def abort(lab):
     watched.paused("dst", began, 1.0, "peer-closed")
 
 
-@case("see-rate-limit", timeout=180)
+@case("long-see-rate-limit", timeout=180)
 def rate_limit(lab):
     """64 KiB/s for 60 s: never leaves postcopy, slow at most."""
     watched = Watched(lab)

@@ -89,7 +89,7 @@ def drop_8s(lab):
     heal_and_recover(lab, "drop", 8)
 
 
-@case("act-recover-drop-4s")
+@case("long-act-recover-drop-4s")
 def drop_4s(lab):
     """Dropped for 4 s: shorter than libvirt's keepalive, longer than its answer lasts: the same."""
     heal_and_recover(lab, "drop", 4)
