@@ -5,7 +5,7 @@ machines, and what else a kernel must show. Reports what it sees; the table judg
 import json
 import time
 
-from . import rawtests, service
+from . import fixtures, rawtests, service
 from .report import milliseconds
 from .shell import run, wait_for
 
@@ -13,14 +13,14 @@ CONFIG = """\
 [recover]
 libvirt-uri = qemu+tcp://{address}/system
 """
-ALLOW = CONFIG + "[policy]\nallow-destroy = yes\n"
+ALLOW = CONFIG + "[host]\nallow-destroy = yes\n"
 MIB = 64
 VERDICT = {"6.1": "none", "6.12": "slow-path"}
 
 
 class Row:
-    def __init__(self, report, row, pair):
-        self.report, self.row, self.pair = report, row, pair
+    def __init__(self, report, row, pair, record_to=None):
+        self.report, self.row, self.pair, self.record_to = report, row, pair, record_to
         self.src, self.dst = pair.src, pair.dst
         self.raw, self.ours = {}, {}
         self.slowness = 1.0
@@ -73,7 +73,7 @@ class Row:
     def ctl(self, *argv, machine=None, timeout=90):
         done = (machine or self.dst).run("postcopyctl", *argv, check=False, timeout=timeout)
         self.report.say(f"{self.row}: postcopyctl {' '.join(argv)}: exit {done.rc} in "
-                        f"{milliseconds(done.seconds)}: {(done.out + done.err).strip()[:600]}")
+                        f"{milliseconds(done.seconds)}: {" ".join((done.out + done.err).split())[:300]}")
         return done
 
     def through_postcopyd(self):
@@ -144,7 +144,11 @@ class Row:
 
     def configure(self, machine, text):
         machine.put("/etc/postcopyd/postcopyd.conf", text.encode())
+        count = "journalctl -b -u postcopyd | grep -c 'configuration reloaded'"
+        before = int(machine.sh(count, check=False).out)
         machine.run("systemctl", "reload", "postcopyd")
+        wait_for(lambda: int(machine.sh(count, check=False).out) > before, 30,
+                 lambda: "reload: " + service.log(machine))
 
     def recover(self, name):
         """Heal: the policy of the source recovers, nobody asks it to."""
@@ -217,6 +221,9 @@ class Row:
     def run(self):
         guarded = self.report.guarded
         guarded(f"{self.row}: slowness", self.measure_slowness)
+        if self.record_to:
+            guarded(f"{self.row}: fixtures", lambda: fixtures.record_guests(self, self.record_to))
+            guarded(f"{self.row}: fixtures", lambda: fixtures.record_main_thread(self, self.record_to))
         guarded(f"{self.row}: by hand", self.by_hand)
         guarded(f"{self.row}: install", lambda: service.install(self, CONFIG))
         guarded(f"{self.row}: probe", self.probe)

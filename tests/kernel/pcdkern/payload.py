@@ -55,6 +55,9 @@ def make(package, capabilities, work):
     shutil.copy(os.path.join(TOP, "tests/unit/fixtures/threads/record.py"),
                 os.path.join(folder, "inside"))
     guest.toucher(folder)
+    run(["gcc", "-O2", "-D_GNU_SOURCE", f"-I{TOP}/daemon", "-o", os.path.join(folder, "fault-guest"),
+         os.path.join(KERNEL_TESTS, "inside/fault-guest.c"),
+         os.path.join(TOP, "daemon/host/pcd-probe-guest.c")])
     if capabilities and os.path.isdir(capabilities):
         shutil.copytree(capabilities, os.path.join(folder, "capabilities"))
     image = os.path.join(work, "payload.img")

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Records threads that wait for a page, each on another path through the kernel, as fixtures of the
+classifier's unit test. What a signal and a debugger do to each is tried, not asked of the classifier."""
+
+import os
+
+from .rawtests import HANG
+
+SLOW, COPY, USER = "kvm-slow-page-fault", "kernel-side-copy", "userspace-fault"
+# KIND of inside/fault-guest.c: (path, what happens)
+GUEST_KINDS = {
+    "load": (SLOW, "the guest reads a missing page"),
+    "store": (SLOW, "the guest writes to a missing page"),
+    "fetch": (SLOW, "the guest executes a missing page"),
+    "kernel-read": (COPY, "outsb of the guest: the emulator in KVM reads its operand from a missing page"),
+    "pvclock": (COPY, "the guest gives KVM a missing page for its pvclock"),
+    "steal-time": (COPY, "the guest gave KVM a missing page for its steal time"),
+}
+RECORD = "/usr/bin/python3 /payload/inside/record.py"
+WHERE = "kvm-amd (nested in TCG)"
+INTO = "/run/fixtures"
+
+
+def _fetch(row, machine, folder, expects):
+    """Writes the recorded files; `expects` fills the line that a person, or a trial, must fill."""
+    for name in machine.run("ls", INTO).out.split():
+        text = machine.run("cat", f"{INTO}/{name}").out.replace("# expect: ?\n", f"# expect: {expects}\n")
+        with open(os.path.join(folder, name), "w") as f:
+            f.write(text)
+        row.report.say(f"{row.row}: recorded {name}: {expects}")
+    machine.run("rm", "-r", INTO)
+
+
+def record_guests(row, folder):
+    """The paths of a vCPU, by the probe's guest."""
+    machine = row.dst
+    for kind, (path, situation) in GUEST_KINDS.items():
+        machine.run("mkdir", "-p", INTO)
+        command = (f"sh -c '{RECORD} $0 {INTO} {row.row}-amd-{kind} --samples 2 --kvm \"{WHERE}\" "
+                   f"--situation \"{situation}\"'")
+        tried = machine.run("/payload/fault-guest", kind, command, timeout=90).out.strip()
+        _fetch(row, machine, folder, f"blocked=yes path={path} {tried} spinning=no vcpu=0")
+
+
+def record_main_thread(row, folder):
+    """QEMU's main thread, which a monitor command has read a missing page."""
+    row.stuck("f1")
+    row.pair.wait_blocked("f1")
+    machine, pid = row.dst, row.pair.pid(row.dst, "f1")
+    machine.sh("setsid /payload/inside/qmp.py /var/lib/libvirt/qemu/f1.raw pmemsave "
+               f"{HANG * 5} '{{\"val\": 16777216, \"size\": 67108864, \"filename\": \"/tmp/f1\"}}' "
+               ">/dev/null 2>&1 & sleep 6")
+    machine.run("mkdir", "-p", INTO)
+    machine.sh(f"{RECORD} {pid} {INTO} {row.row}-amd-pmemsave --name qemu-system --samples 2 --qemu "
+               f"'7.2 accel=kvm' --kvm '{WHERE}' --situation 'QMP pmemsave of missing memory'; "
+               # RCU's thread bears the program's name as well: only what waits is of interest
+               f"grep -L handle_userfault {INTO}/* | xargs -r rm")
+    _fetch(row, machine, folder, f"blocked=yes path={USER} kickable=no traceable=yes spinning=no vcpu=-1")
+    row.pair.destroy("f1")
+    row.pair.heal()
