@@ -90,13 +90,24 @@ class TestAct(Orders):
         self.assertEqual(result.stdout, "('done', '')\n", result.stderr)
         self.assertIn('order source-first, without-proof true', self.asked(daemon))
 
+    def test_snapshot(self):
+        daemon = self.start(G)
+        daemon.tell('answer done /a/b/g-1')
+        result = ctl(self.bus, 'snapshot', 'g', '--directory', '/a/b')
+        self.assertEqual((result.returncode, result.stdout),
+                         (0, 'g: snapshot: done: /a/b/g-1\n'), result.stderr)
+        self.assertIn('snapshot source address=/a/b ', self.asked(daemon))
+
     def test_bad_arguments(self):
         """Messages are those of policies; the engine hears nothing."""
         daemon = self.start(G)
         for args, says in (
                 (('notify', '{}'), 'unknown action "notify", expected one of: recover, force-pause, '
-                                   'stop, freeze, debug, resume, destroy'),
+                                   'stop, freeze, snapshot, debug, resume, destroy'),
                 (('reboot', '{}'), 'unknown action "reboot"'),
+                (('snapshot', "{'directory': <'a/b'>}"), 'directory: got "a/b", expected an absolute '
+                                                         'path'),
+                (('stop', "{'directory': <'/a'>}"), 'unknown option "directory" of stop'),
                 (('recover', "{'frob': <1>}"), 'unknown option "frob" of recover, expected one of: '
                  'force, dry-run, timeout, address, first, factor, ceiling, attempts'),
                 (('stop', "{'address': <'10.0.0.1'>}"), 'unknown option "address" of stop'),
@@ -214,6 +225,10 @@ class TestVerbs(Orders):
                 (['stop'], 'expected one DOMAIN'), (['stop', 'a', 'b'], 'expected one DOMAIN'),
                 (['stop', 'g', '--network', '10.0.0.0/8'], 'Unknown option --network'),
                 (['reboot', 'g'], "unknown command 'reboot'"),
+                (['snapshot'], 'expected one DOMAIN'), (['snapshot', 'info'], 'expected DOMAIN'),
+                (['snapshot', 'g', '--directory', 'a/b'], 'got "a/b", expected an absolute path'),
+                (['snapshot', 'g', '--json'], '--mark-missing are for info and merge'),
+                (['snapshot', 'merge', 'a', 'b'], '--output is missing'),
                 (['recover', 'g', '--network', '1.0.0.0/8', '--uri', 'qemu+tcp://b/system'],
                  'expected one of them'),
                 (['recover', 'g', '--network', 'b'], 'address: got "b", expected an IP address'),
@@ -226,8 +241,8 @@ class TestVerbs(Orders):
             self.assertEqual((result.returncode, result.stdout), (2, ''), (args, result.stderr))
             self.assertIn(says, result.stderr)
         self.assertEqual(self.asked(daemon), '')
-        for verb in ('recover', 'force-pause', 'stop', 'freeze', 'resume', 'destroy', 'hold',
-                     'release'):
+        for verb in ('recover', 'force-pause', 'stop', 'freeze', 'snapshot', 'resume', 'destroy',
+                     'hold', 'release'):
             self.assertEqual(ctl(self.bus, verb, '--help').returncode, 0)
 
     def test_no_daemon(self):

@@ -301,3 +301,26 @@ def full(lab):
         assert "are free" in answer["reason"], answer
     assert bundles(lab.src) == []
     assert lab.src.qemu_pid(vm.name)
+
+
+@case("long-snapshot-stopped", lab=HOOKED, timeout=120)
+def stopped(lab):
+    """A guest that waits for no page is stopped, its registers are kept and shown by gdb, and it goes
+    on afterwards."""
+    vm, migration = in_postcopy(lab, rest=2000000000)
+    with Shell(lab, "src") as src, Shell(lab, "dst", monitor=True) as dst:
+        paused_pair(lab, vm, migration, src, dst)
+        snapshot(dst)
+        snapshot(src)
+        half = only_bundle(lab.dst)
+        assert manifest(half)["guest"]["held"] == "stopped", manifest(half)["guest"]
+        with open(os.path.join(half, "registers.txt")) as f:
+            rip = int(f.read().split("RIP=")[1].split()[0], 16)
+        core, _ = check_merged(lab, vm)
+        shown = subprocess.run(["gdb", "-batch", "-nx", "-core", core, "-ex", "p/x $rip"],
+                               capture_output=True, text=True, timeout=60).stdout
+        assert f"= {rip:#x}" in shown, shown
+        assert 0x101000 <= rip < 0x110000, hex(rip)  # in the toucher's own code
+        again = dst("stop", "paused")
+        assert again["outcome"] == "done" and "already" not in again["reason"], again
+        assert dst("resume", "paused", "+stopped")["outcome"] == "done"
