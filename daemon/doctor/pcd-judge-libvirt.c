@@ -197,7 +197,8 @@ judge_hook (const PcdFacts *facts, GPtrArray *findings)
 
 /* Whether libvirt looked for hooks when there was one: it does so when it starts, and on SIGHUP,
  * and remembers only whether there was any (virhook.c, virHooksFound); which ones it runs is read
- * anew each time. A reload is not to be seen from outside. */
+ * anew each time. Tried with 9.0: after SIGHUP the first hook runs. But that one came is not to be
+ * seen from outside. */
 static void
 judge_hook_seen (const PcdFacts *facts, GPtrArray *findings)
 {
