@@ -195,6 +195,22 @@ hooks_since (void)
   return first;
 }
 
+/* Our hook is a script that does nothing when its program is gone (postcopyd.in). */
+static gboolean
+has_its_program (const char *path)
+{
+  g_autofree char *text = NULL;
+  const char *exec = NULL;
+
+  if (g_file_get_contents (path, &text, NULL, NULL) && g_str_has_prefix (text, "#!"))
+    exec = strstr (text, "\nexec /");
+  if (!exec)
+    return TRUE;
+  exec += strlen ("\nexec ");
+  g_autofree char *program = g_strndup (exec, strcspn (exec, " \t\n"));
+  return access (program, X_OK) == 0;
+}
+
 static PcdHookState
 look_at_hook (void)
 {
@@ -208,7 +224,7 @@ look_at_hook (void)
     return PCD_HOOK_NOT_EXECUTABLE;
   if (target.st_uid != 0 || (target.st_mode & 0022) || link.st_uid != 0)
     return PCD_HOOK_UNSAFE;
-  return PCD_HOOK_OK;
+  return has_its_program (OUR_HOOK) ? PCD_HOOK_OK : PCD_HOOK_DANGLING;
 }
 
 void

@@ -38,7 +38,7 @@ typedef struct {
 typedef enum {
   PCD_HOOK_OK,
   PCD_HOOK_MISSING,
-  PCD_HOOK_DANGLING,       /* a link to nothing */
+  PCD_HOOK_DANGLING,       /* a link, or our script, whose program is gone */
   PCD_HOOK_NOT_EXECUTABLE, /* libvirt passes it over */
   PCD_HOOK_UNSAFE,         /* others than root may change what libvirt runs as root */
 } PcdHookState;

@@ -176,8 +176,9 @@ judge_hook (const PcdFacts *facts, GPtrArray *findings)
   case PCD_HOOK_MISSING:
   case PCD_HOOK_DANGLING:
     pcd_findings_add (findings, "hook", PCD_SEVERITY_WARNING, NULL,
-                      g_strdup_printf (facts->hook == PCD_HOOK_MISSING ? "there is no %s"
-                                                                       : "%s is a link to nothing",
+                      g_strdup_printf (facts->hook == PCD_HOOK_MISSING
+                                           ? "there is no %s"
+                                           : "%s is there, and the program that it leads to is not",
                                        path),
                       why, "apt-get install --reinstall postcopyd # or dnf reinstall postcopyd",
                       "systemctl restart libvirtd # or virtqemud", NULL);
