@@ -270,6 +270,43 @@ test_scan (void)
   close (decoy.server);
 }
 
+static gboolean
+is_connecting (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (PcdSockets) sockets = pcd_sockets_open (getpid (), &error);
+  gboolean connecting = FALSE;
+
+  g_assert_no_error (error);
+  g_assert_true (pcd_sockets_is_connecting (sockets, &connecting, &error));
+  g_assert_no_error (error);
+  return connecting;
+}
+
+/* A SYN to a full queue is dropped: the socket waits for its answer. */
+static void
+test_connecting (void)
+{
+  struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr = { htonl (INADDR_LOOPBACK) } };
+  socklen_t size = sizeof here;
+  int listener = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fds[8];
+
+  g_assert_cmpint (bind (listener, (struct sockaddr *)&here, size), ==, 0);
+  g_assert_cmpint (getsockname (listener, (struct sockaddr *)&here, &size), ==, 0);
+  g_assert_cmpint (listen (listener, 0), ==, 0);
+  g_assert_false (is_connecting ());
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++) {
+    fds[i] = socket (AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    connect (fds[i], (struct sockaddr *)&here, size);
+  }
+  g_assert_true (is_connecting ());
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    close (fds[i]);
+  close (listener);
+  g_assert_false (is_connecting ());
+}
+
 int
 main (int argc, char **argv)
 {
@@ -281,5 +318,6 @@ main (int argc, char **argv)
   g_test_add_func ("/sockets/shutdown", test_shutdown);
   g_test_add_func ("/sockets/addresses", test_addresses);
   g_test_add_func ("/sockets/scan", test_scan);
+  g_test_add_func ("/sockets/connecting", test_connecting);
   return g_test_run ();
 }
