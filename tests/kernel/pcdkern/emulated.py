@@ -54,6 +54,9 @@ class Row:
             self.raw[what] = rawtests.TESTS[what](self.pair, name)
             self.report.say(f"{self.row}: {what} by hand: {self.raw[what][0]}, "
                             f"{milliseconds(self.raw[what][1])}")
+        if self.record_to:
+            self.report.guarded(f"{self.row}: fixtures", lambda: fixtures.record_main_thread(
+                self, self.record_to, names["QMP `stop`"]))
         for name in names.values():
             self.pair.destroy(name)
         self.pair.heal()
@@ -73,7 +76,7 @@ class Row:
     def ctl(self, *argv, machine=None, timeout=90):
         done = (machine or self.dst).run("postcopyctl", *argv, check=False, timeout=timeout)
         self.report.say(f"{self.row}: postcopyctl {' '.join(argv)}: exit {done.rc} in "
-                        f"{milliseconds(done.seconds)}: {" ".join((done.out + done.err).split())[:300]}")
+                        f"{milliseconds(done.seconds)}: {' '.join((done.out + done.err).split())[:300]}")
         return done
 
     def through_postcopyd(self):
@@ -223,7 +226,6 @@ class Row:
         guarded(f"{self.row}: slowness", self.measure_slowness)
         if self.record_to:
             guarded(f"{self.row}: fixtures", lambda: fixtures.record_guests(self, self.record_to))
-            guarded(f"{self.row}: fixtures", lambda: fixtures.record_main_thread(self, self.record_to))
         guarded(f"{self.row}: by hand", self.by_hand)
         guarded(f"{self.row}: install", lambda: service.install(self, CONFIG))
         guarded(f"{self.row}: probe", self.probe)

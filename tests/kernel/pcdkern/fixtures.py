@@ -42,13 +42,14 @@ def record_guests(row, folder):
         _fetch(row, machine, folder, f"blocked=yes path={path} {tried} spinning=no vcpu=0")
 
 
-def record_main_thread(row, folder):
-    """QEMU's main thread, which a monitor command has read a missing page."""
-    row.stuck("f1")
-    row.pair.wait_blocked("f1")
-    machine, pid = row.dst, row.pair.pid(row.dst, "f1")
-    machine.sh("setsid /payload/inside/qmp.py /var/lib/libvirt/qemu/f1.raw pmemsave "
-               f"{HANG * 5} '{{\"val\": 16777216, \"size\": 67108864, \"filename\": \"/tmp/f1\"}}' "
+def record_main_thread(row, folder, name):
+    """QEMU's main thread, which a monitor command has read a missing page; on a stuck domain whose
+    monitor still answers, so not after a stop that hangs."""
+    machine, pid = row.dst, row.pair.pid(row.dst, name)
+    if row.raw["QMP `stop`"][0] != "stops the guest":
+        return
+    machine.sh(f"setsid /payload/inside/qmp.py /var/lib/libvirt/qemu/{name}.raw pmemsave "
+               f"{HANG * 5} '{{\"val\": 16777216, \"size\": 67108864, \"filename\": \"/tmp/x\"}}' "
                ">/dev/null 2>&1 & sleep 6")
     machine.run("mkdir", "-p", INTO)
     machine.sh(f"{RECORD} {pid} {INTO} {row.row}-amd-pmemsave --name qemu-system --samples 2 --qemu "
@@ -56,5 +57,3 @@ def record_main_thread(row, folder):
                # RCU's thread bears the program's name as well: only what waits is of interest
                f"grep -L handle_userfault {INTO}/* | xargs -r rm")
     _fetch(row, machine, folder, f"blocked=yes path={USER} kickable=no traceable=yes spinning=no vcpu=-1")
-    row.pair.destroy("f1")
-    row.pair.heal()

@@ -106,7 +106,7 @@ class LocalRow:
     def ctl(self, host, *argv):
         done = host.ctl(*argv, timeout=40)
         self.report.say(f"{self.row}: postcopyctl {' '.join(argv)}: exit {done.rc} in "
-                        f"{milliseconds(done.seconds)}: {" ".join((done.out + done.err).split())[:300]}")
+                        f"{milliseconds(done.seconds)}: {' '.join((done.out + done.err).split())[:300]}")
         return done
 
     def mount_cgroup2(self, _):

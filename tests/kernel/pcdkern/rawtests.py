@@ -20,9 +20,9 @@ def stop(pair, name):
 def ctrl_c(pair, name):
     """(outcome, seconds) of SIGINT to QEMU."""
     pid = pair.pid(pair.dst, name)
-    done = pair.dst.sh(f"kill -INT {pid}; for i in $(seq {HANG * 20}); do "
-                       f"grep -q '^State:.[^ZX]' /proc/{pid}/status 2>/dev/null || exit 0; sleep 0.05; "
-                       "done; exit 1", timeout=HANG * 3, check=False)
+    done = pair.dst.sh(f"kill -INT {pid}; while [ $SECONDS -lt {HANG} ]; do grep -q '^State:.[^ZX]' "
+                       f"/proc/{pid}/status 2>/dev/null || exit 0; sleep 0.05; done; exit 1",
+                       timeout=HANG * 3, check=False)
     return ("QEMU ends, the guest is lost" if done.rc == 0 else "nothing, the signal is kept",
             done.seconds)
 
