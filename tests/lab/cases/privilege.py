@@ -10,6 +10,7 @@ import re
 import time
 
 from pcdlab import verify_memory
+from pcdlab.bundle import merge, only_bundle, verify_core
 from pcdlab.case import case
 from pcdlab.host import Host
 from pcdlab.proc import LabError
@@ -147,7 +148,7 @@ def enough(lab):
 
 
 def in_trouble(lab, watched):
-    """A cut: paused, held still by policy, recovered, thawed, every page right."""
+    """A cut: paused, held still by policy, both halves kept, recovered, thawed, every page right."""
     cut = lab.cut("link-down")
     watched.both_paused(cut.t, TIMEOUT + 1, "network")
     wait_for(lambda: watched.status("dst")["blocked-vcpus"] > 0, 10, "a blocked vCPU, as told")
@@ -156,6 +157,11 @@ def in_trouble(lab, watched):
                                ("action", "freeze", "done")
                                and r["t"] > cut.t], 25, "freeze by policy")
     print(f"# dst: {frozen[0].get('detail', '')}")
+    for host in lab.hosts:
+        act(host, "snapshot", watched.vm.name)
+    core, told = merge(lab, *(only_bundle(host) for host in lab.hosts))
+    assert " 0 missing" in told, told
+    verify_core(watched.vm, core)
     cut.heal()
     watched.finish(cut.t_healed)
     ticks = watched.vm.ticks("dst")
