@@ -83,9 +83,9 @@ parse (Options *options, int *argc, char ***argv)
   };
   const GOptionEntry debug[] = {
     { "mode", 0, 0, G_OPTION_ARG_STRING, &options->mode,
-      "backtrace (default), by gdb, or stacks, which attaches to nothing", "MODE" },
-    { "limit", 0, 0, G_OPTION_ARG_STRING, &options->limit,
-      "How long a debugger may hold QEMU up, 20s if not given", "T" },
+      "backtrace (default) by gdb, core, or stacks, which holds nothing up", "MODE" },
+    { "limit", 0, 0, G_OPTION_ARG_STRING, &options->limit, "How long it may take, 20s if not given",
+      "T" },
   };
   const GOptionEntry snapshot[] = {
     { "directory", 0, 0, G_OPTION_ARG_FILENAME, &options->directory,
@@ -189,6 +189,8 @@ print_output (PcdClient *client,
 
   if (!options->quiet)
     g_printerr ("%s: debug: done: %s\n", name, text);
+  if (g_strcmp0 (options->mode, "core") == 0 && isatty (STDOUT_FILENO))
+    return PCD_EXIT_DONE;
   int exit_code = pcd_client_open_debug_output (client, migration->path, &fd);
   if (exit_code != PCD_EXIT_DONE)
     return exit_code;
@@ -286,7 +288,7 @@ ACT_VERB (debug,
           PCD_ACTION_DEBUG,
           "debug",
           " [--mode MODE] [--limit T]",
-          "Show what QEMU's threads are at, by a debugger where that cannot hang")
+          "Show what QEMU's threads are at, or keep a core of QEMU")
 ACT_VERB (resume, PCD_ACTION_RESUME, "resume", "", "Undo postcopyd's stop or freeze")
 
 /* Some of its words are no domains: see pcd-verb-snapshot.c. */

@@ -64,13 +64,14 @@ int
 pcd_debug_file_create (const char *state_dir,
                        gint64 incident,
                        const char *mode,
+                       const char *suffix,
                        gint64 time,
                        char **ret_path,
                        GError **error)
 {
   g_autofree char *when = time_of (time);
-  g_autofree char *name = g_strdup_printf ("%" G_GINT64_FORMAT "-%s.%06d-%s.txt", incident, when,
-                                           (int)(time % G_USEC_PER_SEC), mode);
+  g_autofree char *name = g_strdup_printf ("%" G_GINT64_FORMAT "-%s.%06d-%s.%s", incident, when,
+                                           (int)(time % G_USEC_PER_SEC), mode, suffix);
   int folder = open_folder (state_dir, TRUE, error);
 
   if (folder < 0)

@@ -12,8 +12,9 @@ G_BEGIN_DECLS
  * @state_dir: the daemon's own
  * @incident: what it belongs to
  * @mode: of action debug, part of the name
+ * @suffix: the name's end, such as "txt"
  * @time: microseconds since the epoch
- * @ret_path: (out) (transfer full): STATE-DIR/debug/INCIDENT-TIME-MODE.txt
+ * @ret_path: (out) (transfer full): STATE-DIR/debug/INCIDENT-TIME-MODE.SUFFIX
  *
  * The folder is made if it is not there (0700), the file is new (0600); neither is reached through
  * a symbolic link in STATE-DIR.
@@ -23,6 +24,7 @@ G_BEGIN_DECLS
 int pcd_debug_file_create (const char *state_dir,
                            gint64 incident,
                            const char *mode,
+                           const char *suffix,
                            gint64 time,
                            char **ret_path,
                            GError **error);

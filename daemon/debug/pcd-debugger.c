@@ -77,7 +77,7 @@ pcd_debugger_run (const PcdDebuggerRun *run,
   int pidfd = (int)syscall (SYS_pidfd_open, pid, 0);
   if (!wait_for_end (pidfd, run->until, run)) {
     how = g_get_monotonic_time () >= run->until ? PCD_DEBUGGER_OVERDUE : PCD_DEBUGGER_CANCELLED;
-    kill (-pid, SIGKILL); /* nothing gentler: see the header */
+    kill (-pid, SIGKILL);
   }
   while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
     ;

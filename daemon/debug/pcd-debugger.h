@@ -38,11 +38,8 @@ typedef struct {
  * pcd_debugger_run:
  * @ret_status: (out): as from waitpid (), however it ended
  *
- * Waits, so not for the main loop. The debugger is ended by SIGKILL, its children with it. Not
- * by SIGTERM: a gdb that waits for a thread to stop takes that for a Ctrl-C and passes SIGINT on
- * (default_quit_handler (), pass_ctrlc (); seen with 13.1), and a QEMU that has got SIGINT exits as
- * soon as it can, which loses the guest. It also dies with the calling thread (PR_SET_PDEATHSIG),
- * that is, with the daemon.
+ * Waits, so not for the main loop. The debugger is ended by SIGKILL, its children with it. It
+ * also dies with the calling thread (PR_SET_PDEATHSIG), that is, with the daemon.
  *
  * Returns: %FALSE if it could not be started
  */

@@ -4,7 +4,6 @@
 #include "engine/pcd-response.h"
 
 #include "core/pcd-foresee.h"
-#include "engine/pcd-after-debug.h"
 
 #include <gio/gio.h>
 
@@ -31,8 +30,6 @@ struct _PcdResponse {
   gboolean we_stopped;
   gboolean was_paused; /* when the last daemon ended, and nothing has told otherwise yet */
   gboolean hung;       /* QEMU may answer nothing until a page comes */
-  PcdAfterDebug after_debug;
-  gint pid; /* of QEMU when it was last looked at, 0 before */
   gint64 incident;
   gint64 last_incident;
   guint64 operator_ticket; /* the last one */
@@ -84,24 +81,6 @@ note_deeds (PcdResponse *self, PcdActionKind action, PcdOutcome outcome)
     self->we_stopped = FALSE;
     set_flag (self, "stopped", NULL);
   }
-  /* What failed may have left a debugger's stop; what was refused never began. */
-  if (action == PCD_ACTION_DEBUG)
-    pcd_after_debug_end (&self->after_debug, outcome != PCD_OUTCOME_FAILED, self->env->journal,
-                         self->uuid);
-}
-
-static void
-look_after_debug (PcdResponse *self)
-{
-  g_autofree char *detail = NULL;
-  PcdTraceStop left;
-
-  if (!pcd_after_debug_look (&self->after_debug, self->pid, &left))
-    return;
-  detail = g_strdup_printf ("a debugger had left %u of %u threads stopped and a SIGSTOP for %u; "
-                            "SIGCONT was sent",
-                            left.n_stopped, left.n_threads, left.n_pending);
-  tell (self, PCD_ACTION_DEBUG, "released", detail);
 }
 
 static void
@@ -206,9 +185,6 @@ begin (PcdResponse *self, const PcdAttemptSpec *spec, const char *who)
 
   g_ptr_array_add (self->attempts, attempt);
   open_incident (self);
-  /* Before the intent: what is asked of the journal first is on disk first. */
-  if (spec->action == PCD_ACTION_DEBUG)
-    pcd_after_debug_begin (&self->after_debug, self->env->journal, self->uuid);
   pcd_attempt_begin (attempt, self->env->journal, self->incident, who, &self->ladder);
 }
 
@@ -380,7 +356,6 @@ take_over (PcdResponse *self, const PcdOpenIncident *left)
   /* What was done cannot be read: a person has to look before anything is done again. */
   self->held = g_hash_table_contains (left->flags, "held") || left->ladder_error;
   self->we_stopped = g_hash_table_contains (left->flags, "stopped");
-  pcd_after_debug_take_over (&self->after_debug, left->flags);
   self->chosen = g_strdup (g_hash_table_lookup (left->flags, "policy"));
 }
 
@@ -502,18 +477,14 @@ pcd_response_update (PcdResponse *self,
   self->hung = self->hung && state->phase == PCD_PHASE_PAUSED;
   self->facts[PCD_PREDICATE_PEER_ANSWERS] = peer_answers;
   if (measure) {
-    self->pid = measure->pid ?: self->pid;
     self->facts[PCD_PREDICATE_KICKABLE] = fact_of (measure->kickable);
     self->facts[PCD_PREDICATE_TRACEABLE] = fact_of (measure->traceable);
     self->facts[PCD_PREDICATE_BLOCKED] =
         measure->n_blocked_vcpus + measure->n_blocked_others > 0 ? PCD_FACT_YES : PCD_FACT_NO;
   }
-  look_after_debug (self);
   if (is_trouble (state))
     open_incident (self);
   climb (self, &tick);
-  if (pcd_phase_has_ended (state->phase) && self->attempts->len == 0)
-    pcd_after_debug_forget (&self->after_debug, self->env->journal, self->uuid);
   end_incident_if_over (self);
 }
 

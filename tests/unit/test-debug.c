@@ -3,68 +3,19 @@
  * the folder of what is kept. No QEMU. */
 #include "debug/pcd-debug-file.h"
 #include "debug/pcd-debugger.h"
+#include "debug/pcd-hold.h"
+#include "debug/pcd-process-core.h"
 #include "debug/pcd-stacks.h"
-#include "debug/pcd-trace-stop.h"
 
+#include <elf.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static const struct {
-  const char *name;
-  const char *status;
-  PcdTraceStop is;
-} statuses[] = {
-  { "sleeps",
-    "Name:\tq\nState:\tS (sleeping)\nTracerPid:\t0\nSigPnd:\t0000000000000000\n"
-    "ShdPnd:\t0000000000000000\n",
-    { 1, 0, 0, 0 } },
-  { "stopped",
-    "Name:\tq\nState:\tT (stopped)\nTracerPid:\t0\nSigPnd:\t0000000000000000\n"
-    "ShdPnd:\t0000000000000000\n",
-    { 1, 0, 1, 0 } },
-  { "traced",
-    "Name:\tq\nState:\tt (tracing stop)\nTracerPid:\t12\nSigPnd:\t0000000000000000\n"
-    "ShdPnd:\t0000000000000000\n",
-    { 1, 1, 0, 0 } },
-  { "pending",
-    "Name:\tq\nState:\tR (running)\nTracerPid:\t0\nSigPnd:\t0000000000040000\n"
-    "ShdPnd:\t0000000000000000\n",
-    { 1, 0, 0, 1 } },
-  { "pending-of-the-process",
-    "Name:\tq\nState:\tS (sleeping)\nTracerPid:\t0\n"
-    "SigPnd:\t0000000000000000\nShdPnd:\t0000000000040000\n",
-    { 1, 0, 0, 1 } },
-  { "another-signal",
-    "Name:\tq\nState:\tS (sleeping)\nTracerPid:\t0\nSigPnd:\t0000000000020001\n"
-    "ShdPnd:\t0000000000080000\n",
-    { 1, 0, 0, 0 } },
-  { "a-name-that-lies",
-    "Name:\tState:\\tT\nState:\tS (sleeping)\nTracerPid:\t0\n"
-    "SigPnd:\t0000000000000000\nShdPnd:\t0000000000000000\n",
-    { 1, 0, 0, 0 } },
-  { "half", "Name:\tq\n", { 1, 0, 0, 0 } },
-};
-
-static void
-test_status (gconstpointer data)
-{
-  const guint i = GPOINTER_TO_UINT (data);
-  PcdTraceStop stop = { 0 };
-
-  pcd_trace_stop_add (&stop, statuses[i].status);
-  g_assert_cmpuint (stop.n_threads, ==, statuses[i].is.n_threads);
-  g_assert_cmpuint (stop.n_traced, ==, statuses[i].is.n_traced);
-  g_assert_cmpuint (stop.n_stopped, ==, statuses[i].is.n_stopped);
-  g_assert_cmpuint (stop.n_pending, ==, statuses[i].is.n_pending);
-}
 
 static gint64
 in_msec (gint64 msec)
@@ -90,67 +41,105 @@ end_child (pid_t pid)
   g_assert_cmpint (waitpid (pid, NULL, 0), ==, pid);
 }
 
+/* `State`, `TracerPid`, and whether a signal waits. */
+static char *
+status_of (pid_t pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/status", (int)pid);
+  g_autofree char *text = NULL;
+
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  return g_strdup_printf (
+      "%c %d %d", strstr (text, "\nState:\t")[8], atoi (strstr (text, "\nTracerPid:\t") + 12) > 0,
+      !strstr (text, "\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000000\n"));
+}
+
 static void
-test_release (void)
+wait_for_status (pid_t pid, const char *expected)
+{
+  for (guint i = 0; i < 200; i++) {
+    g_autofree char *status = status_of (pid);
+    if (g_str_equal (status, expected))
+      return;
+    g_usleep (10000);
+  }
+  g_autofree char *last = status_of (pid);
+  g_assert_cmpstr (last, ==, expected);
+}
+
+static gboolean
+look_at_held (GArray *threads, gpointer data, GError **error)
+{
+  const PcdHeldThread *thread = &g_array_index (threads, PcdHeldThread, 0);
+  g_autofree char *status = status_of (thread->tid);
+  static const elf_gregset_t none;
+
+  g_assert_cmpuint (threads->len, ==, 1);
+  g_assert_cmpint (memcmp (&thread->regs, &none, sizeof none), !=, 0);
+  g_assert_cmpstr (status, ==, "t 1 0");
+  if (!data)
+    return TRUE;
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, data);
+  return FALSE;
+}
+
+/* As it was before, running or stopped, whatever the function says. */
+static void
+test_hold (void)
 {
   pid_t pid = start_child ();
-  PcdTraceStop stop;
+  g_autoptr (GError) error = NULL;
+  gint64 held = 0;
   int status;
 
-  g_assert_true (pcd_trace_stop_release (pid, in_msec (0), &stop));
-  g_assert_cmpuint (stop.n_stopped, ==, 0);
+  for (guint i = 0; i < 20; i++) {
+    g_assert_true (pcd_hold_run (pid, in_msec (2000), look_at_held, NULL, &held, &error));
+    g_assert_no_error (error);
+    wait_for_status (pid, "S 0 0");
+  }
+  g_assert_cmpint (held, <, G_USEC_PER_SEC);
+  g_assert_false (pcd_hold_run (pid, in_msec (2000), look_at_held, (gpointer) "no", NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_clear_error (&error);
+  wait_for_status (pid, "S 0 0");
   kill (pid, SIGSTOP);
   g_assert_cmpint (waitpid (pid, &status, WUNTRACED), ==, pid);
-  g_assert_true (WIFSTOPPED (status));
-  g_assert_true (pcd_trace_stop_release (pid, in_msec (2000), &stop));
-  g_assert_cmpuint (stop.n_stopped, ==, 1);
-  g_assert_true (pcd_trace_stop_read (pid, &stop));
-  g_assert_cmpuint (stop.n_stopped, ==, 0);
+  g_assert_true (pcd_hold_run (pid, in_msec (2000), look_at_held, NULL, NULL, &error));
+  g_assert_no_error (error);
+  wait_for_status (pid, "T 0 0");
+  kill (pid, SIGCONT);
+  wait_for_status (pid, "S 0 0");
   end_child (pid);
-  g_assert_true (pcd_trace_stop_release (pid, in_msec (0), NULL));
-  g_assert_false (pcd_trace_stop_read (pid, &stop));
+  g_assert_false (pcd_hold_run (pid, in_msec (2000), look_at_held, NULL, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
 }
 
-/* This thread's effective capabilities, one bit. */
 static void
-set_cap_kill (gboolean on)
+test_core (void)
 {
-  struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
-  struct __user_cap_data_struct data[2] = { 0 };
+  pid_t pid = start_child ();
+  g_autofree char *path = NULL, *text = NULL;
+  g_autoptr (GError) error = NULL;
+  int fd = g_file_open_tmp (NULL, &path, &error);
+  PcdCoreFigures figures;
+  Elf64_Ehdr head;
 
-  g_assert_cmpint (syscall (SYS_capget, &header, data), ==, 0);
-  data[0].effective =
-      on ? data[0].effective | 1u << CAP_KILL : data[0].effective & ~(1u << CAP_KILL);
-  g_assert_cmpint (syscall (SYS_capset, &header, data), ==, 0);
-}
-
-/* As the service is, and QEMU: root without CAP_KILL, and another user's process. */
-static void
-test_release_without_cap_kill (void)
-{
-  PcdTraceStop stop;
-  int status;
-
-  if (geteuid () != 0) {
-    g_test_skip ("needs root");
-    return;
-  }
-  pid_t pid = fork ();
-  if (pid == 0) {
-    setsid (); /* in one session SIGCONT is for everybody */
-    if (setresuid (65534, 65534, 65534) == 0)
-      kill (getpid (), SIGSTOP);
-    for (;;)
-      pause ();
-  }
-  g_assert_cmpint (waitpid (pid, &status, WUNTRACED), ==, pid);
-  g_assert_true (WIFSTOPPED (status));
-  set_cap_kill (FALSE);
-  g_assert_cmpint (kill (pid, SIGCONT), <, 0);
-  g_assert_true (pcd_trace_stop_release (pid, in_msec (2000), &stop));
-  g_assert_cmpuint (stop.n_stopped, ==, 1);
-  set_cap_kill (TRUE);
-  g_assert_cmpint (waitpid (pid, &status, WNOHANG), ==, 0); /* not ended by it */
+  g_usleep (20000);
+  g_assert_true (pcd_process_core_write (pid, fd, in_msec (5000), &figures, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (figures.n_threads, ==, 1);
+  g_assert_cmpuint (figures.n_bytes, >, 4096);
+  g_assert_cmpint (pread (fd, &head, sizeof head, 0), ==, sizeof head);
+  g_assert_cmpint (memcmp (head.e_ident, ELFMAG, SELFMAG), ==, 0);
+  g_assert_cmpint (head.e_type, ==, ET_CORE);
+  g_assert_cmpint (head.e_phnum, >, 2);
+  wait_for_status (pid, "S 0 0");
+  /* Too late is nothing, and leaves nothing. */
+  g_assert_false (pcd_process_core_write (pid, fd, in_msec (-1), &figures, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+  wait_for_status (pid, "S 0 0");
+  close (fd);
+  g_unlink (path);
   end_child (pid);
 }
 
@@ -200,7 +189,7 @@ test_run (void)
   g_assert_cmpstr (output, ==, "out\nerr\n");
 }
 
-/* What goes past its limit, with its children, and what was asked to end; never by SIGTERM. */
+/* What goes past its limit, with its children, and what was asked to end. */
 static void
 test_overdue (void)
 {
@@ -254,7 +243,7 @@ test_file (void)
   g_assert_error (error, G_FILE_ERROR, G_FILE_ERROR_NOENT);
   g_clear_error (&error);
   umask (0);
-  int fd = pcd_debug_file_create (dir, 3, "stacks", 1000001, &path, &error);
+  int fd = pcd_debug_file_create (dir, 3, "stacks", "txt", 1000001, &path, &error);
   g_assert_no_error (error);
   g_assert_cmpint (fstat (fd, &st), ==, 0);
   g_assert_cmpint (st.st_mode & 07777, ==, 0600);
@@ -262,10 +251,11 @@ test_file (void)
   g_assert_cmpint (st.st_mode & 07777, ==, 0700);
   close (fd);
   /* never the same twice */
-  g_assert_cmpint (pcd_debug_file_create (dir, 3, "stacks", 1000001, &second, &error), ==, -1);
+  g_assert_cmpint (pcd_debug_file_create (dir, 3, "stacks", "txt", 1000001, &second, &error), ==,
+                   -1);
   g_assert_error (error, G_FILE_ERROR, G_FILE_ERROR_EXIST);
   g_clear_error (&error);
-  fd = pcd_debug_file_create (dir, 3, "backtrace", 2000000, &second, &error);
+  fd = pcd_debug_file_create (dir, 3, "backtrace", "txt", 2000000, &second, &error);
   g_assert_cmpint (write (fd, "b", 1), ==, 1);
   close (fd);
   fd = pcd_debug_file_open_last (dir, 3, &name, &error);
@@ -307,12 +297,8 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  for (guint i = 0; i < G_N_ELEMENTS (statuses); i++) {
-    g_autofree char *path = g_strconcat ("/debug/status/", statuses[i].name, NULL);
-    g_test_add_data_func (path, GUINT_TO_POINTER (i), test_status);
-  }
-  g_test_add_func ("/debug/release", test_release);
-  g_test_add_func ("/debug/release-without-cap-kill", test_release_without_cap_kill);
+  g_test_add_func ("/debug/hold", test_hold);
+  g_test_add_func ("/debug/core", test_core);
   g_test_add_func ("/debug/run", test_run);
   g_test_add_func ("/debug/overdue", test_overdue);
   g_test_add_func ("/debug/cannot-start", test_cannot_start);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Action `debug`: a look inside QEMU; with a debugger only where that cannot hang. Safety rule 2.
+/* Action `debug`: a look inside QEMU; it is only held where that cannot hang. Safety rule 2.
  * Must not know why somebody wants to look. */
 #include "actions/debug/pcd-action-debug.h"
 
@@ -46,11 +46,13 @@ stacks (const PcdDebugWork *work)
 
 static const struct {
   const char *mode;
-  gboolean attaches;
+  const char *suffix;
+  gboolean holds;
   PostcopydOutcome (*run) (const PcdDebugWork *work);
 } modes[] = {
-  { "backtrace", TRUE, pcd_debug_gdb_backtrace },
-  { "stacks", FALSE, stacks },
+  { "backtrace", "txt", TRUE, pcd_debug_gdb_backtrace },
+  { "core", "core", TRUE, pcd_debug_gdb_core },
+  { "stacks", "txt", FALSE, stacks },
 };
 
 static int
@@ -73,7 +75,7 @@ run_mode (PcdDebugWork *work, int mode)
   PostcopydOutcome outcome;
 
   work->fd = pcd_debug_file_create (host->state_dir, host->incident, modes[mode].mode,
-                                    g_get_real_time (), &path, &error);
+                                    modes[mode].suffix, g_get_real_time (), &path, &error);
   if (work->fd < 0)
     return pcd_action_fail (work->reason, "%s", error->message);
   work->path = path;
@@ -101,7 +103,7 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
     return pcd_action_refuse (&reason, "QEMU's process is not known");
   if (!pcd_action_host (migration)->state_dir)
     return pcd_action_refuse (&reason, "there is no folder to keep the output in");
-  if (modes[mode].attaches && pcd_debug_gate_refuses (migration, &reason, &outcome))
+  if (modes[mode].holds && pcd_debug_gate_refuses (migration, &reason, &outcome))
     return outcome;
   return run_mode (&work, mode);
 }
@@ -114,6 +116,6 @@ const PostcopydPlugin pcd_action_debug_plugin = {
   .struct_size = sizeof (PostcopydPlugin),
   .name = "debug",
   .kind = "action",
-  .description = "Keep stacks of QEMU, with a debugger where that cannot hang.",
+  .description = "Keep stacks, backtraces or a core of QEMU.",
   .action = &action,
 };

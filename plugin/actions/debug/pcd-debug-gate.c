@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Two looks at QEMU's threads: a cheap one for a no, a thorough one for a yes.
- * Must not attach to anything. */
+ * Must not hold anything. */
 #include "actions/debug/pcd-debug-gate.h"
 
-#include "debug/pcd-trace-stop.h"
-
-#define OFFER "; mode stacks needs no debugger"
+#define OFFER "; mode stacks works all the same"
 
 static PostcopydOutcome
 refuse_thread (const PcdReason *reason, const PcdThread *thread)
@@ -13,11 +11,11 @@ refuse_thread (const PcdReason *reason, const PcdThread *thread)
   const PcdThreadClass *class = &thread->class;
 
   if (class->path == PCD_FAULT_PATH_NONE)
-    return pcd_action_refuse (reason, "a debugger could hang: thread %d '%s' %s" OFFER,
+    return pcd_action_refuse (reason, "it could not be held: thread %d '%s' %s" OFFER,
                               (int)thread->tid, thread->name, class->reason);
-  return pcd_action_refuse (
-      reason, "a debugger could hang: thread %d '%s' on the %s path: %s" OFFER, (int)thread->tid,
-      thread->name, pcd_fault_path_to_string (class->path), class->reason);
+  return pcd_action_refuse (reason, "it could not be held: thread %d '%s' on the %s path: %s" OFFER,
+                            (int)thread->tid, thread->name, pcd_fault_path_to_string (class->path),
+                            class->reason);
 }
 
 /* A thread seen asleep in handle_userfault () on a path that signals do not end is what it is. */
@@ -39,44 +37,18 @@ refuses_threads (pid_t pid,
                  PostcopydOutcome *ret_outcome)
 {
   g_autoptr (GError) error = NULL;
-  PcdFreezeReport freeze;
-  g_autoptr (PcdThreadReport) threads = pcd_action_look (pid, mode, NULL, &freeze, &error);
+  g_autoptr (PcdThreadReport) threads = pcd_threads_read (pid, mode, &error);
   const PcdThread *first = threads ? find_no (threads) : NULL;
 
   if (!threads)
     *ret_outcome = pcd_action_refuse (reason, "%s", error->message);
   else if (first)
     *ret_outcome = refuse_thread (reason, first);
-  else if (freeze.n_frozen + freeze.n_pending > 0)
-    *ret_outcome = pcd_action_refuse (reason,
-                                      "%u of %u vCPUs are frozen: a debugger would hang; resume "
-                                      "first" OFFER,
-                                      freeze.n_frozen + freeze.n_pending, freeze.n_vcpus);
   else if (mode == PCD_THREADS_CHEAP ||
            pcd_thread_report_traceable (threads, &first) == PCD_ANSWER_YES)
     return FALSE;
   else
     *ret_outcome = refuse_thread (reason, first);
-  return TRUE;
-}
-
-static gboolean
-refuses_stopped (pid_t pid, const PcdReason *reason, PostcopydOutcome *ret_outcome)
-{
-  PcdTraceStop stop;
-
-  if (!pcd_trace_stop_read (pid, &stop))
-    *ret_outcome = pcd_action_refuse (reason, "no process %d", (int)pid);
-  else if (stop.n_traced > 0)
-    *ret_outcome =
-        pcd_action_refuse (reason, "a debugger is attached to %u of %u threads already" OFFER,
-                           stop.n_traced, stop.n_threads);
-  else if (stop.n_stopped + stop.n_pending > 0)
-    *ret_outcome =
-        pcd_action_refuse (reason, "somebody has stopped QEMU by a signal, and after a debugger "
-                                   "it would run" OFFER);
-  else
-    return FALSE;
   return TRUE;
 }
 
@@ -90,10 +62,10 @@ pcd_debug_gate_refuses (const PostcopydMigration *migration,
 
   if (!stands && !pcd_action_host (migration)->override) {
     *ret_outcome = pcd_action_refuse (
-        reason, "the migration is neither paused nor stalled, and a debugger holds QEMU up" OFFER);
+        reason,
+        "the migration is neither paused nor stalled, and this makes QEMU stand still" OFFER);
     return TRUE;
   }
   return refuses_threads (migration->pid, PCD_THREADS_CHEAP, reason, ret_outcome) ||
-         refuses_stopped (migration->pid, reason, ret_outcome) ||
          refuses_threads (migration->pid, PCD_THREADS_THOROUGH, reason, ret_outcome);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Whether a debugger may attach to a QEMU now: safety rule 2.
- * Must not know what the debugger is to do. */
+/* Whether a QEMU may be traced now: safety rule 2.
+ * Must not know what for. */
 #pragma once
 
 #include "actions/pcd-action-util.h"
@@ -25,10 +25,8 @@ typedef struct {
  * @ret_outcome: (out): set when the answer is %TRUE, with the reason
  *
  * A no takes one pass over /proc, a yes a thorough look at every thread (60 to 120 ms). Refused:
- * a thread that a debugger cannot stop, or of which that is not known; frozen vCPUs, which
- * PTRACE_ATTACH would wait for; a QEMU that somebody has stopped by a signal, which it would not be
- * any more afterwards; and, but for an operator's --force, a migration that flows, as a debugger
- * makes QEMU stand still.
+ * a thread that ptrace () does not reach, or of which that is not known; and, but for an operator's
+ * --force, a migration that flows, as QEMU stands still for a moment.
  */
 gboolean pcd_debug_gate_refuses (const PostcopydMigration *migration,
                                  const PcdReason *reason,

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Mode backtrace: gdb in batch. */
+/* Modes core and backtrace: a core of QEMU, and what gdb reads in it.
+ * Must not decide whether QEMU may be held. */
 #pragma once
 
 #include "actions/debug/pcd-debug-gate.h"
 
 G_BEGIN_DECLS
 
-/**
- * pcd_debug_gdb_backtrace:
- *
- * To be called right after the gate has let it pass. QEMU stands still meanwhile, its monitors too.
- * However it ends, no debugger is left, and SIGCONT has taken away what one may have left in QEMU.
- */
+/* To be called right after the gate has let it pass. QEMU, its monitors too, stands still while its
+ * own memory is copied: gdb never meets it. */
+PostcopydOutcome pcd_debug_gdb_core (const PcdDebugWork *work);
 PostcopydOutcome pcd_debug_gdb_backtrace (const PcdDebugWork *work);
 
 G_END_DECLS

@@ -3,6 +3,7 @@
  * each, one JSON object on stdout. Keeps the control monitor from the start. For the lab's cases.
  */
 #include "actions/pcd-actions.h"
+#include "debug/pcd-hold.h"
 #include "engine/pcd-executor.h"
 #include "libvirt/pcd-vir.h"
 #include "qmp/pcd-monitor-keeper.h"
@@ -162,6 +163,23 @@ send (Shell *shell, char **words, PcdQmpFlags flags)
   answer (value ? "done" : "failed", began, value ? "" : error->message);
 }
 
+static gboolean
+no_work (GArray *threads, gpointer data, GError **error)
+{
+  return TRUE;
+}
+
+/* Past the gate of action debug. */
+static void
+hold (void)
+{
+  const gint64 began = g_get_monotonic_time ();
+  g_autoptr (GError) error = NULL;
+  gboolean ok = pcd_hold_run (pid, began + G_USEC_PER_SEC, no_work, NULL, NULL, &error);
+
+  answer (ok ? "done" : "failed", began, ok ? "" : error->message);
+}
+
 static void
 obey (Shell *shell, char **words)
 {
@@ -176,6 +194,8 @@ obey (Shell *shell, char **words)
     printf ("{}\n");
   } else if (g_str_equal (words[0], "ask"))
     ask (shell, g_strcmp0 (words[1], "begin") == 0);
+  else if (g_str_equal (words[0], "hold"))
+    hold ();
   else if (g_str_equal (words[0], "qmp"))
     send (shell, words + 1, PCD_QMP_IN_BAND);
   else if (g_str_equal (words[0], "oob"))
