@@ -251,6 +251,14 @@ test_blocked (gconstpointer data)
 }
 
 /* A sampler that comes back tells the same wait from a new one. */
+static gint64
+wait_id_now (gint tid)
+{
+  g_autoptr (PcdThreadReport) report = pcd_threads_read (getpid (), PCD_THREADS_CHEAP, NULL);
+
+  return find_thread (report, tid)->wait_id;
+}
+
 static void
 test_wait_id (void)
 {
@@ -259,19 +267,28 @@ test_wait_id (void)
   if (lacks_root ())
     return;
   g_assert_true (blocker_start (&blocker, TOUCH));
-  g_autoptr (PcdThreadReport) one = pcd_threads_read (getpid (), PCD_THREADS_CHEAP, NULL);
-  g_autoptr (PcdThreadReport) two = pcd_threads_read (getpid (), PCD_THREADS_CHEAP, NULL);
+  gint64 one, two, three;
+  guint tries = 0;
+
+  /* On a busy machine the thread may not be asleep yet. */
+  do {
+    g_usleep (20 * 1000);
+    one = wait_id_now (blocker.tid);
+    two = wait_id_now (blocker.tid);
+  } while (one != two && tries++ < 100);
   pthread_kill (blocker.thread, SIGUSR1);
-  g_usleep (100 * 1000);
-  g_autoptr (PcdThreadReport) three = pcd_threads_read (getpid (), PCD_THREADS_CHEAP, NULL);
+  /* Clocks of two CPUs are not compared: another wait has another id, not a greater one. */
+  for (tries = 0, three = two; (three == two || three == 0) && two > 0 && tries < 500; tries++) {
+    g_usleep (10 * 1000);
+    three = wait_id_now (blocker.tid);
+  }
   blocker_finish (&blocker);
 
-  gint64 id = find_thread (one, blocker.tid)->wait_id;
   if (access ("/proc/thread-self/sched", R_OK) == 0)
-    g_assert_cmpint (id, >, 0);
-  g_assert_cmpint (find_thread (two, blocker.tid)->wait_id, ==, id);
-  if (id > 0)
-    g_assert_cmpint (find_thread (three, blocker.tid)->wait_id, >, id);
+    g_assert_cmpint (one, >, 0);
+  g_assert_cmpint (two, ==, one);
+  if (one > 0)
+    g_assert_true (three != one && three != 0);
 }
 
 /* A thread that only burns its CPU must not be taken for one that spins on a page. */
@@ -417,7 +434,8 @@ test_not_a_qemu (void)
   g_assert_nonnull (strstr (error->message, "test-threads"));
 }
 
-#define UUID "5f3c2a10-0d5c-4a53-9a6c-6f70b0a4c2f1"
+/* Another run of this test on this machine has others. */
+static char *own_uuid;
 
 #define OTHER "5f3c2a10-0d5c-4a53-9a6c-6f70b0a4c2f2"
 
@@ -464,12 +482,12 @@ check_find (const char *folder, GPid one)
 
   g_assert_true (pcd_process_check_qemu (one, &error));
   write_pid_file (folder, one);
-  g_assert_cmpint (pcd_process_find_qemu (UUID, "guest", folder, &error), ==, one);
+  g_assert_cmpint (pcd_process_find_qemu (own_uuid, "guest", folder, &error), ==, one);
   /* A stale file, a missing one, and a name that leads elsewhere. */
   write_pid_file (folder, getpid ());
-  g_assert_cmpint (pcd_process_find_qemu (UUID, "guest", folder, &error), ==, one);
-  g_assert_cmpint (pcd_process_find_qemu (UUID, "other", folder, &error), ==, one);
-  g_assert_cmpint (pcd_process_find_qemu (UUID, "../guest", folder, &error), ==, one);
+  g_assert_cmpint (pcd_process_find_qemu (own_uuid, "guest", folder, &error), ==, one);
+  g_assert_cmpint (pcd_process_find_qemu (own_uuid, "other", folder, &error), ==, one);
+  g_assert_cmpint (pcd_process_find_qemu (own_uuid, "../guest", folder, &error), ==, one);
   /* Without libvirt only the name may be known. */
   g_assert_cmpint (pcd_process_find_qemu (NULL, "a,b", folder, &error), ==, one);
   g_assert_no_error (error);
@@ -486,12 +504,12 @@ test_find (void)
   g_autofree char *pid_file = g_build_filename (folder, "guest.pid", NULL);
   g_autoptr (GError) error = NULL;
 
-  GPid one = start_look_alike (folder, UUID);
+  GPid one = start_look_alike (folder, own_uuid);
   check_find (folder, one);
-  GPid two = start_look_alike (folder, UUID);
+  GPid two = start_look_alike (folder, own_uuid);
   write_pid_file (folder, two);
-  g_assert_cmpint (pcd_process_find_qemu (UUID, "guest", folder, NULL), ==, two);
-  g_assert_cmpint (pcd_process_find_qemu (UUID, NULL, folder, &error), ==, 0);
+  g_assert_cmpint (pcd_process_find_qemu (own_uuid, "guest", folder, NULL), ==, two);
+  g_assert_cmpint (pcd_process_find_qemu (own_uuid, NULL, folder, &error), ==, 0);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
   end_process (two);
   end_process (one);
@@ -515,6 +533,7 @@ main (int argc, char **argv)
     g_autofree char *name = g_strconcat ("/threads/blocked/", cases[i].name, NULL);
     g_test_add_data_func (name, &cases[i], test_blocked);
   }
+  own_uuid = g_uuid_string_random ();
   g_test_add_func ("/threads/wait-id", test_wait_id);
   g_test_add_func ("/threads/busy", test_busy);
   g_test_add_data_func ("/threads/unprivileged/nobody", "/threads/subprocess/nobody",
