@@ -54,9 +54,6 @@ class Row:
             self.raw[what] = rawtests.TESTS[what](self.pair, name)
             self.report.say(f"{self.row}: {what} by hand: {self.raw[what][0]}, "
                             f"{milliseconds(self.raw[what][1])}")
-        if self.record_to:
-            self.report.guarded(f"{self.row}: fixtures", lambda: fixtures.record_main_thread(
-                self, self.record_to, names["QMP `stop`"]))
         for name in names.values():
             self.pair.destroy(name)
         self.pair.heal()

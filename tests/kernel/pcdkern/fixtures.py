@@ -4,16 +4,14 @@ classifier's unit test. What a signal and a debugger do to each is tried, not as
 
 import os
 
-from .rawtests import HANG
-
-SLOW, COPY, USER = "kvm-slow-page-fault", "kernel-side-copy", "userspace-fault"
+SLOW, COPY = "kvm-slow-page-fault", "kernel-side-copy"
 # KIND of inside/fault-guest.c: (path, what happens)
 GUEST_KINDS = {
     "load": (SLOW, "the guest reads a missing page"),
     "store": (SLOW, "the guest writes to a missing page"),
     "fetch": (SLOW, "the guest executes a missing page"),
     "kernel-read": (COPY, "outsb of the guest: the emulator in KVM reads its operand from a missing page"),
-    "pvclock": (COPY, "the guest gives KVM a missing page for its pvclock"),
+    "pvclock": (SLOW, "the guest gives KVM a missing page for its pvclock; never interruptible"),
     "steal-time": (COPY, "the guest gave KVM a missing page for its steal time"),
 }
 RECORD = "/usr/bin/python3 /payload/inside/record.py"
@@ -36,24 +34,7 @@ def record_guests(row, folder):
     machine = row.dst
     for kind, (path, situation) in GUEST_KINDS.items():
         machine.run("mkdir", "-p", INTO)
-        command = (f"sh -c '{RECORD} $0 {INTO} {row.row}-amd-{kind} --samples 2 --kvm \"{WHERE}\" "
-                   f"--situation \"{situation}\"'")
+        command = (f"sh -c '{RECORD} $0 {INTO} {row.row}-amd-{kind} --name pcd-probe --samples 2 "
+                   f"--kvm \"{WHERE}\" --situation \"{situation}\"'")
         tried = machine.run("/payload/fault-guest", kind, command, timeout=90).out.strip()
         _fetch(row, machine, folder, f"blocked=yes path={path} {tried} spinning=no vcpu=0")
-
-
-def record_main_thread(row, folder, name):
-    """QEMU's main thread, which a monitor command has read a missing page; on a stuck domain whose
-    monitor still answers, so not after a stop that hangs."""
-    machine, pid = row.dst, row.pair.pid(row.dst, name)
-    if row.raw["QMP `stop`"][0] != "stops the guest":
-        return
-    machine.sh(f"setsid /payload/inside/qmp.py /var/lib/libvirt/qemu/{name}.raw pmemsave "
-               f"{HANG * 5} '{{\"val\": 16777216, \"size\": 67108864, \"filename\": \"/tmp/x\"}}' "
-               ">/dev/null 2>&1 & sleep 6")
-    machine.run("mkdir", "-p", INTO)
-    machine.sh(f"{RECORD} {pid} {INTO} {row.row}-amd-pmemsave --name qemu-system --samples 2 --qemu "
-               f"'7.2 accel=kvm' --kvm '{WHERE}' --situation 'QMP pmemsave of missing memory'; "
-               # RCU's thread bears the program's name as well: only what waits is of interest
-               f"grep -L handle_userfault {INTO}/* | xargs -r rm")
-    _fetch(row, machine, folder, f"blocked=yes path={USER} kickable=no traceable=yes spinning=no vcpu=-1")
