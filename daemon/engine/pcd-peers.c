@@ -199,9 +199,8 @@ pcd_peers_routes (const PcdPeers *peers,
   if (network && !(mask = g_inet_address_mask_new_from_string (network, error)))
     return NULL;
   if (!peer_address) {
-    g_set_error_literal (
-        error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-        "the other host's address is not known, as its connection was never seen");
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                         "the other host's address is not known, as its connection was never seen");
     return NULL;
   }
   const PcdPeer *peer = pcd_peers_find (peers, peer_address);

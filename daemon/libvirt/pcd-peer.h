@@ -44,9 +44,9 @@ typedef void (*PcdPeerCallback) (PcdFact answers, const PcdRoute *route, gpointe
  * pcd_peer_watch_new:
  * @routes: (element-type PcdRoute): copied
  *
- * Knocks now, every 200 ms for 10 s, then every 500 ms, without waiting for the knocks before; every
- * 5 s while somebody answers, as each knock that succeeds is a line in the log of a libvirtd that
- * expects TLS, or of sshd. Live only while a source is paused.
+ * Knocks now, every 200 ms for 10 s, then every 500 ms, without waiting for the knocks before;
+ * every 5 s while somebody answers, as each knock that succeeds is a line in the log of a libvirtd
+ * that expects TLS, or of sshd. Live only while a source is paused.
  *
  * Returns: (transfer full): free with pcd_peer_watch_free ()
  */
