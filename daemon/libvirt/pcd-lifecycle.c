@@ -138,18 +138,19 @@ pcd_seen_needs_job (int state, int reason)
          !sight_by_reason (state, reason);
 }
 
-/* While the job is MIGRATION_IN, PAUSED/MIGRATION is a QEMU that waits for its guest. Any other
- * pause means that the guest has run here (I/O error, watchdog, crash...), that is, post-copy:
- * libvirt keeps the reason then (qemuMigrationDstPostcopyFailed). RUNNING/MIGRATED is the last
- * moment of a pre-copy, all memory having arrived. */
+/* While the job is MIGRATION_IN, PAUSED/STARTING_UP and then PAUSED/MIGRATION
+ * (qemuProcessFinishStartup ()) is a QEMU that waits for its guest. Any other pause means that the
+ * guest has run here, that is, post-copy: I/O error, watchdog, crash, or UNKNOWN, a `stop` past
+ * libvirt, such as ours (qemuProcessHandleStop ()). libvirt keeps the reason then
+ * (qemuMigrationDstPostcopyFailed ()). RUNNING/MIGRATED is the last moment of a pre-copy, all
+ * memory having arrived. */
 static PcdSeen
 seen_incoming (int state, int reason)
 {
   if (state == VIR_DOMAIN_RUNNING && reason == VIR_DOMAIN_RUNNING_MIGRATED)
     return PCD_SEEN_MIGRATED_IN;
   if (state == VIR_DOMAIN_PAUSED &&
-      (reason == VIR_DOMAIN_PAUSED_MIGRATION || reason == VIR_DOMAIN_PAUSED_STARTING_UP ||
-       reason == VIR_DOMAIN_PAUSED_UNKNOWN || reason == VIR_DOMAIN_PAUSED_USER))
+      (reason == VIR_DOMAIN_PAUSED_MIGRATION || reason == VIR_DOMAIN_PAUSED_STARTING_UP))
     return PCD_SEEN_PRECOPY;
   return PCD_SEEN_POSTCOPY;
 }

@@ -87,9 +87,9 @@ static const struct {
   { 1, 9, IDLE, PCD_SEEN_POSTCOPY },
   /* blocked */
   { 2, 0, IDLE, PCD_SEEN_POSTCOPY },
-  /* paused: unknown, user, migration and starting-up are a QEMU that waits for its guest */
-  { 3, 0, IDLE, PCD_SEEN_PRECOPY },
-  { 3, 1, IDLE, PCD_SEEN_PRECOPY },
+  /* paused: migration and starting-up are a QEMU that waits for its guest */
+  { 3, 0, IDLE, PCD_SEEN_POSTCOPY },
+  { 3, 1, IDLE, PCD_SEEN_POSTCOPY },
   { 3, 2, IDLE, PCD_SEEN_PRECOPY },
   { 3, 3, IDLE, PCD_SEEN_POSTCOPY },
   { 3, 4, IDLE, PCD_SEEN_POSTCOPY },
