@@ -142,8 +142,10 @@ say_hello (Attempt *a, PcdOutcome *ret_outcome, char **ret_reason)
 static void
 note_failure (Attempt *a, const char *message)
 {
-  g_string_append_printf (a->tried, "%s%s: %s", a->tried->len ? "; " : "", a->route->address,
-                          message);
+  const gboolean names_it = g_str_has_prefix (message, a->route->address);
+
+  g_string_append_printf (a->tried, "%s%s%s%s", a->tried->len ? "; " : "",
+                          names_it ? "" : a->route->address, names_it ? "" : ": ", message);
 }
 
 /* By libvirt, or, if the destination says that it cannot answer libvirt, past it. */

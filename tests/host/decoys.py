@@ -193,9 +193,7 @@ def run(preempt):
             assert w.wait_for('closed')['what'] == 'network', w.events
         lab.inside('b', 'ip', 'link', 'set', 'e0', 'up')
         time.sleep(.3)
-        b('migrate-recover', uri=f'tcp:10.9.0.2:{MIGRATION}')
-        a('migrate', uri=f'tcp:10.9.0.2:{MIGRATION}', resume=True)
-        a.wait('postcopy-active')
+        recover(a, b)
         wa, wb = watch_both(lab, (pa, pb))
         check(pa, wa, before_with_defaults(before[0], pa), channels, 'source, recovered')
         check(pb, wb, before_with_defaults(before[1], pb), channels, 'destination, recovered')
@@ -204,6 +202,21 @@ def run(preempt):
         for w in (wa, wb):
             w.wait_for('released', 'closed', timeout=5)
         print('  completed and released')
+
+
+def recover(a, b):
+    """QEMU 7.2 was seen once to stay paused with the preempt channel: then again, at another port."""
+    global MIGRATION
+    for port in (MIGRATION, MIGRATION + 1, MIGRATION + 2):
+        b('migrate-recover', uri=f'tcp:10.9.0.2:{port}')
+        a('migrate', uri=f'tcp:10.9.0.2:{port}', resume=True)
+        try:
+            a.wait('postcopy-active', timeout=5)
+            MIGRATION = port
+            return
+        except AssertionError as late:
+            print(f'  recovery at port {port}: {late}; the destination: {b.status()}')
+    raise AssertionError('no recovery worked')
 
 
 DEFAULT = (0, 7200, 75, 9, 0)
