@@ -92,7 +92,7 @@ def no_folders(lab):
     assert not left, left
 
 
-@case("act-protect", lab=HOOKED, timeout=180)
+@case("long-act-protect", lab=HOOKED, timeout=180)
 def act_protect(lab):
     """Stop refused with the path named, freeze, recovery with the vCPU frozen, thaw, memory good."""
     protect(lab, 1)

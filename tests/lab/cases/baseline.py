@@ -225,7 +225,7 @@ def reset_pauses_both_sides(lab):
     expect(event.t - cut.t < 1, f"dst took {event.t - cut.t:.2f} s")
 
 
-@case()
+@case("long-starved-destination-closes-its-window")
 def starved_destination_closes_its_window(lab):
     """no packet is lost, the source's TCP probes a zero window, then all goes on"""
     vm = lab.vm(mib=64)

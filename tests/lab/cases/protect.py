@@ -306,7 +306,7 @@ def policy_set(lab):
     watched.finish()
 
 
-@case("rule-8-dry-run-touches-nothing")
+@case("long-rule-8-dry-run-touches-nothing")
 def dry_run(lab):
     """With --dry-run nothing is armed, shut down or recovered: what would be done is told."""
     watched = Watched(lab, config=CONFIG, start=False, args=["--dry-run"])
