@@ -190,7 +190,7 @@ def started_in_pause(lab):
         right_phase(watched, host.name, "paused", began, 1.0)
         watched.followers[host.name] = Follower(host)
     began = time.monotonic()
-    watched.migration.resume()
+    watched.migration.resume(postcopy_bandwidth=1)
     for side in ("src", "dst"):
         watched.followers[side].wait("phase", "postcopy", began, 10)
         watched.followers[side].wait("armed", "armed", began, 10)
@@ -249,7 +249,7 @@ def recovery(lab):
         watched.both_paused(cut.t, TIMEOUT + 1, "network")
         cut.heal()
         began = time.monotonic()
-        watched.migration.resume()
+        watched.migration.resume(postcopy_bandwidth=1)
         for side in ("src", "dst"):
             watched.followers[side].wait("phase", "recovering", began, 10)
             watched.followers[side].wait("phase", "postcopy", began, 10)
