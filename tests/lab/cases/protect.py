@@ -159,7 +159,7 @@ def plain_libvirt(lab):
     lab.migrate(vm, postcopy_bandwidth=1).to_postcopy(1)
     monitor = vm.qmp("dst")
     try:
-        lab.cut("reset-box")
+        lab.cut("reset")
         wait_for(lambda: monitor.command("query-migrate")["status"] == "postcopy-paused", 20,
                  "postcopy-paused on dst")
         wait_for(lambda: stands_still(vm), 20, "a vCPU that waits for a page")
