@@ -3,6 +3,7 @@
 #include "ctl/pcd-client.h"
 
 #include "bus/pcd-address.h"
+#include "bus/pcd-connect.h"
 #include "bus/pcd-bus-error.h"
 #include "ctl/pcd-client-state.h"
 
@@ -72,48 +73,6 @@ call (PcdClient *self,
   return reply;
 }
 
-typedef struct {
-  GMainLoop *loop;
-  GDBusConnection *connection;
-  GError *error;
-} Attempt;
-
-static void
-on_connected (GObject *source, GAsyncResult *result, gpointer data)
-{
-  Attempt *attempt = data;
-
-  attempt->connection = g_dbus_connection_new_for_address_finish (result, &attempt->error);
-  g_main_loop_quit (attempt->loop);
-}
-
-static gboolean
-on_deadline (gpointer data)
-{
-  g_cancellable_cancel (data);
-  return G_SOURCE_CONTINUE;
-}
-
-/* A bus that accepts and says nothing must not hold us: hence a loop and not a …_sync (). */
-static GDBusConnection *
-connect_to (const char *address, GError **error)
-{
-  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Attempt attempt = { .loop = loop };
-  guint deadline_id = g_timeout_add (DEADLINE_MSEC, on_deadline, cancellable);
-
-  g_dbus_connection_new_for_address (address,
-                                     G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
-                                         G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
-                                     NULL, cancellable, on_connected, &attempt);
-  g_main_loop_run (loop);
-  g_source_remove (deadline_id);
-  if (attempt.error)
-    g_propagate_error (error, attempt.error);
-  return attempt.connection;
-}
-
 static char *
 call_the_bus (const char *bus)
 {
@@ -141,7 +100,7 @@ open_client (const PcdCtl *ctl, gboolean quiet, int *ret_exit)
   }
   *ret_exit = PCD_EXIT_NO_DAEMON;
   self->bus = call_the_bus (ctl->bus);
-  self->connection = connect_to (address, &error);
+  self->connection = pcd_bus_connect (address, DEADLINE_MSEC, &error);
   if (!self->connection) {
     complain_error (self, error);
     return NULL;

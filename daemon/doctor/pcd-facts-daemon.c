@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bus/pcd-address.h"
+#include "bus/pcd-connect.h"
 #include "engine/pcd-policy-load.h"
 
 /* As main.c has them. */
@@ -17,50 +18,18 @@
 
 /* ---- the bus ---- */
 
-typedef struct {
-  GMainLoop *loop;
-  GDBusConnection *connection;
-  GError *error;
-} Attempt;
-
-static void
-on_connected (GObject *source, GAsyncResult *result, gpointer data)
-{
-  Attempt *attempt = data;
-
-  attempt->connection = g_dbus_connection_new_for_address_finish (result, &attempt->error);
-  g_main_loop_quit (attempt->loop);
-}
-
-static gboolean
-on_deadline (gpointer data)
-{
-  g_cancellable_cancel (data);
-  return G_SOURCE_CONTINUE;
-}
-
-/* A bus that accepts and says nothing must not hold us: hence a loop and not a …_sync (). */
 static GDBusConnection *
 connect_to (const char *address, GError **error)
 {
-  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Attempt attempt = { .loop = loop };
-  guint deadline = g_timeout_add (DEADLINE_MSEC, on_deadline, cancellable);
+  g_autoptr (GError) problem = NULL;
+  GDBusConnection *connection = pcd_bus_connect (address, DEADLINE_MSEC, &problem);
 
-  g_dbus_connection_new_for_address (address,
-                                     G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
-                                         G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
-                                     NULL, cancellable, on_connected, &attempt);
-  g_main_loop_run (loop);
-  g_source_remove (deadline);
-  if (g_error_matches (attempt.error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
-    g_clear_error (&attempt.error);
+  if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "no answer within %d s",
                  DEADLINE_MSEC / 1000);
-  } else if (attempt.error)
-    g_propagate_error (error, attempt.error);
-  return attempt.connection;
+  else if (problem)
+    g_propagate_error (error, g_steal_pointer (&problem));
+  return connection;
 }
 
 static GVariant *
