@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The C interface between postcopyd and its actions, built-in or not. Plain C, append-only: what is
- * here may be added to at the end of a struct, never moved. Still free to change before 1.0. */
+/* The C interface between postcopyd and its actions and sinks, built-in or not. Plain C,
+ * append-only: what is here may be added to at the end of a struct, never moved. Still free to
+ * change before 1.0. */
 #ifndef POSTCOPYD_PLUGIN_H
 #define POSTCOPYD_PLUGIN_H
 
@@ -100,10 +101,65 @@ typedef struct {
 } PostcopydAction;
 
 /**
+ * PostcopydNote: one thing that happened, to be told to a receiver.
+ * @struct_size: as above
+ * @id: unique for ever, over restarts and hosts; the same when it is delivered again: a receiver
+ *   that keeps the ids it has seen has everything once
+ * @stream: what is delivered in order: "UUID/ROLE" of a migration, "" for what is about no domain
+ * @kind: as in `postcopyctl events`: "phase", "action" ...
+ * @time_usec: since the epoch
+ * @json: (not nullable): the whole of it, one JSON object without newlines, as `events --json`
+ */
+typedef struct {
+  uint32_t struct_size;
+  const char *id;
+  const char *stream;
+  const char *kind;
+  int64_t time_usec;
+  const char *json;
+} PostcopydNote;
+
+/**
+ * PostcopydDelivery: what became of a batch. The daemon sets all but @struct_size to 0 before.
+ * @struct_size: as above
+ * @n_delivered: of the notes, from the first, that need not be brought again. Those behind it are,
+ *   after a failure; a refusal is about the note at @n_delivered alone, which is dropped and
+ * counted
+ * @retry_after_usec: after a failure: not before this time has passed; 0 if the receiver did not
+ * say
+ */
+typedef struct {
+  uint32_t struct_size;
+  uint32_t n_delivered;
+  int64_t retry_after_usec;
+} PostcopydDelivery;
+
+/**
+ * PostcopydSink:
+ * @struct_size: of this struct, as the plugin was compiled
+ * @max_batch: most notes in a call; 1 if it takes no batches
+ * @deliver: brings @notes to the receiver, in their order. Called in a thread of the sink's own,
+ *   one call at a time, which may be abandoned at the deadline. %POSTCOPYD_DONE: all are there;
+ *   %POSTCOPYD_FAILED: try again later; %POSTCOPYD_REFUSED: one is never wanted. @reason gets one
+ *   clause for people, and no secrets; always set unless done
+ */
+typedef struct {
+  uint32_t struct_size;
+  uint32_t max_batch;
+  PostcopydOutcome (*deliver) (const PostcopydNote *const *notes,
+                               uint32_t n_notes,
+                               const PostcopydJob *job,
+                               PostcopydDelivery *ret_delivery,
+                               char *reason,
+                               size_t reason_size);
+} PostcopydSink;
+
+/**
  * PostcopydPlugin: the data symbol `postcopyd_plugin` of a module. The first three members are read
  * before anything else of the module is used.
- * @kind: "action"
- * @action: for "action"
+ * @kind: "action" or "sink"
+ * @action: for "action", else %NULL
+ * @sink: for "sink", else %NULL
  */
 typedef struct {
   uint32_t abi_major;
@@ -113,6 +169,7 @@ typedef struct {
   const char *kind;
   const char *description;
   const PostcopydAction *action;
+  const PostcopydSink *sink;
 } PostcopydPlugin;
 
 #ifdef __cplusplus
