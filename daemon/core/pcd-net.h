@@ -190,7 +190,9 @@ typedef struct {
  * @ret_reason: (out) (optional): a static clause
  *
  * Who ended the connection. A local close by QEMU itself (its own error, not ours, not a person's
- * request) looks the same as `migrate-pause` and is called operator too.
+ * request) looks the same as `migrate-pause` and is called operator too. One case cannot be told:
+ * an end that is shut while data still comes is reset by its own kernel (tcp_rcv_state_process(),
+ * TCPAbortOnData), and once QEMU has read that error the socket is as if the peer had closed first.
  */
 PcdCause pcd_net_cause (const PcdNetHistory *history,
                         const PcdNetClose *evidence,
