@@ -3,6 +3,8 @@
  * Decides nothing about what comes next. */
 #include "engine/pcd-attempt.h"
 
+#include <gio/gio.h>
+
 /* From the intent to its end. Outlives its response, whose answer then goes nowhere. */
 struct _PcdAttempt {
   const PcdAttemptCallbacks *callbacks; /* NULL once nobody is interested */
@@ -121,6 +123,20 @@ on_progress (guint64 done, guint64 total, const char *text, gpointer data)
     attempt->callbacks->progressed (attempt, attempt->data);
 }
 
+static void
+on_deed (PcdDeed deed, PcdJournalCallback callback, gpointer callback_data, gpointer data)
+{
+  PcdAttempt *attempt = data;
+  g_autoptr (GError) error = NULL;
+
+  if (attempt->callbacks) {
+    attempt->callbacks->deed (deed, callback, callback_data, attempt->data);
+    return;
+  }
+  error = g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "postcopyd is ending");
+  callback (error, callback_data);
+}
+
 /* Whether a recovery may begin; if not, it waits for its turn. */
 static gboolean
 take_turn (PcdAttempt *attempt)
@@ -161,6 +177,7 @@ launch (PcdAttempt *attempt)
   attempt->execution = pcd_executor_start (
       &request, allowed_usec (attempt->action, &attempt->params), on_answer, attempt);
   pcd_execution_on_progress (attempt->execution, on_progress);
+  pcd_execution_on_deed (attempt->execution, on_deed);
   g_clear_pointer (&request.host.peers, g_ptr_array_unref);
 }
 

@@ -27,11 +27,13 @@ typedef struct {
  * @starts: it is carried out now: to fill what @request says about the migration. @way is an
  *   operator's wish which way to go to the peer, or %NULL. The callee's @peers is ours
  * @progressed: what pcd_attempt_get_progress () says has changed
+ * @deed: see #PcdExecutionDeed
  * @ended: once, whatever came of it; to be answered by pcd_attempt_free ()
  */
 typedef struct {
   void (*starts) (PcdAttempt *attempt, PcdRequest *request, const char *way, gpointer data);
   void (*progressed) (PcdAttempt *attempt, gpointer data);
+  void (*deed) (PcdDeed deed, PcdJournalCallback callback, gpointer callback_data, gpointer data);
   void (*ended) (PcdAttempt *attempt, PcdOutcome outcome, const char *reason, gpointer data);
 } PcdAttemptCallbacks;
 

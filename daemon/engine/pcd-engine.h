@@ -48,7 +48,7 @@ typedef struct {
  * @policy: name of the policy that applies
  * @policy_source: where it was chosen: "metadata", "configuration", "default", "operator"
  * @held: an operator asked for no automatic action
- * @we_stopped: an action `stop` of ours was tried, and not undone
+ * @we_stopped: a QMP `stop` of ours was tried, and not undone
  * @incident: id in the journal, 0 without one
  * @doing: (nullable): name of the action under way
  * @doing_text: (nullable): what it is busy with, in its own words

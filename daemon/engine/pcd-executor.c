@@ -28,6 +28,7 @@ struct _PcdExecution {
   gboolean told; /* the main thread has not taken it yet */
   /* Main thread only. */
   PcdExecutionProgress progress;
+  PcdExecutionDeed deed;
   PcdExecutionCallback callback; /* NULL once it was called */
   gpointer data;
   guint deadline_id;
@@ -106,6 +107,94 @@ take_progress (const PostcopydJob *job, uint64_t done, uint64_t total, const cha
   g_atomic_ref_count_inc (&self->refs);
   g_main_context_invoke_full (NULL, G_PRIORITY_DEFAULT, on_progress, self,
                               (GDestroyNotify)execution_unref);
+}
+
+/* ---- deeds ---- */
+
+/* One reference is the thread's that waits, one the main thread's. */
+typedef struct {
+  gatomicrefcount refs;
+  PcdExecution *execution;
+  PcdDeed deed;
+  GMutex lock; /* the members that follow */
+  GCond cond;
+  gboolean answered;
+  GError *error;
+} Deed;
+
+static void
+deed_unref (Deed *deed)
+{
+  if (!g_atomic_ref_count_dec (&deed->refs))
+    return;
+  execution_unref (deed->execution);
+  g_mutex_clear (&deed->lock);
+  g_cond_clear (&deed->cond);
+  g_clear_error (&deed->error);
+  g_free (deed);
+}
+
+static void
+on_deed_kept (const GError *error, gpointer data)
+{
+  Deed *deed = data;
+
+  g_mutex_lock (&deed->lock);
+  deed->error = error ? g_error_copy (error) : NULL;
+  deed->answered = TRUE;
+  g_cond_signal (&deed->cond);
+  g_mutex_unlock (&deed->lock);
+  deed_unref (deed);
+}
+
+static gboolean
+on_deed (gpointer data)
+{
+  Deed *deed = data;
+  PcdExecution *self = deed->execution;
+  g_autoptr (GError) error = NULL;
+
+  if (self->callback && self->deed) {
+    self->deed (deed->deed, on_deed_kept, deed, self->data);
+    return G_SOURCE_REMOVE;
+  }
+  error = g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "the action was left behind");
+  on_deed_kept (error, deed);
+  return G_SOURCE_REMOVE;
+}
+
+gboolean
+pcd_execution_deed (PcdExecution *self, PcdDeed what, gint64 until, GError **error)
+{
+  Deed *deed = g_new0 (Deed, 1);
+  gboolean is_kept = TRUE;
+
+  g_atomic_ref_count_init (&deed->refs);
+  g_atomic_ref_count_inc (&deed->refs);
+  g_atomic_ref_count_inc (&self->refs);
+  deed->execution = self;
+  deed->deed = what;
+  g_mutex_init (&deed->lock);
+  g_cond_init (&deed->cond);
+  g_main_context_invoke (NULL, on_deed, deed);
+  g_mutex_lock (&deed->lock);
+  while (what != PCD_DEED_UNDONE && is_kept && !deed->answered)
+    is_kept = g_cond_wait_until (&deed->cond, &deed->lock, until);
+  if (!is_kept)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "the journal did not answer in time");
+  else if (deed->error) {
+    g_propagate_error (error, g_steal_pointer (&deed->error));
+    is_kept = FALSE;
+  }
+  g_mutex_unlock (&deed->lock);
+  deed_unref (deed);
+  return is_kept;
+}
+
+void
+pcd_execution_on_deed (PcdExecution *execution, PcdExecutionDeed deed)
+{
+  execution->deed = deed;
 }
 
 static PcdOutcome
@@ -233,6 +322,7 @@ pcd_executor_start (const PcdRequest *request,
   self->data = data;
   self->allowed_usec = deadline_usec;
   self->host = request->host;
+  self->host.execution = self;
   if (self->host.peers)
     g_ptr_array_ref (self->host.peers);
   if (self->host.monitor)

@@ -4,11 +4,24 @@
 #pragma once
 
 #include "core/pcd-ladder.h"
+#include "journal/pcd-journal.h"
 #include "postcopyd-plugin.h"
 
 G_BEGIN_DECLS
 
 typedef struct _PcdExecution PcdExecution;
+
+/**
+ * PcdDeed: what an action does to the guest that someone has to undo, should this process die.
+ * @PCD_DEED_UNDONE: nothing of the kind (any more)
+ * @PCD_DEED_STOP: QMP `stop`, for good: until policy or an operator says `resume`
+ * @PCD_DEED_STOP_FOR_SNAPSHOT: the same for a moment: whoever finds it undoes it
+ */
+typedef enum {
+  PCD_DEED_UNDONE,
+  PCD_DEED_STOP,
+  PCD_DEED_STOP_FOR_SNAPSHOT,
+} PcdDeed;
 
 /**
  * PcdActionHost: what built-in actions may use beside the public view
@@ -18,7 +31,9 @@ typedef struct _PcdExecution PcdExecution;
  *   pcd_peers_routes () (element-type PcdRoute); not changed while the action runs
  * @override: the operator asked with --force
  * @allow_destroy: the host's own configuration says so (rule 4)
- * @we_stopped: an action `stop` of ours was begun in this incident, whatever came of it
+ * @we_stopped: a QMP `stop` of ours was begun in this incident, whatever came of it
+ * @for_snapshot: of stop and resume: for a snapshot's sake; resume leaves what is frozen alone
+ * @execution: (nullable): see pcd_execution_deed (); %NULL where nobody keeps deeds
  * @state_dir: (nullable): the daemon's own folder, for what is to be kept with the incident
  * @incident: to which it belongs, 0 if none
  * @peer_uri: (nullable): the other host's libvirt, for proof that its side is gone
@@ -32,6 +47,8 @@ typedef struct {
   gboolean override;
   gboolean allow_destroy;
   gboolean we_stopped;
+  gboolean for_snapshot;
+  PcdExecution *execution;
   const char *state_dir;
   gint64 incident;
   const char *peer_uri;
@@ -91,6 +108,29 @@ typedef void (*PcdExecutionProgress) (guint64 done, guint64 total, const char *t
 
 /* @progress gets the @data of the execution's callback. */
 void pcd_execution_on_progress (PcdExecution *execution, PcdExecutionProgress progress);
+
+/**
+ * PcdExecutionDeed: on the main thread, while the answer is awaited: @deed is to be kept.
+ * @callback: (nullable): to be called once it is on disk, or cannot be
+ */
+typedef void (*PcdExecutionDeed) (PcdDeed deed,
+                                  PcdJournalCallback callback,
+                                  gpointer callback_data,
+                                  gpointer data);
+
+/* @deed gets the @data of the execution's callback. */
+void pcd_execution_on_deed (PcdExecution *execution, PcdExecutionDeed deed);
+
+/**
+ * pcd_execution_deed:
+ * @until: g_get_monotonic_time ()
+ *
+ * Of the action's thread, before it does @deed, and after it undid one. Rule 5: returns once a
+ * deed is on disk; what is undone is not waited for.
+ *
+ * Returns: %FALSE if it cannot be kept: not to be done then
+ */
+gboolean pcd_execution_deed (PcdExecution *execution, PcdDeed deed, gint64 until, GError **error);
 
 /* Asks it to end; its answer still comes. */
 void pcd_execution_cancel (PcdExecution *execution);

@@ -129,11 +129,11 @@ fill_request (PcdRequest *request, const char *way, gpointer data)
   request->pid = m->pid;
   request->peer_address = m->peer_address;
   request->host.connection = m->connection;
+  request->host.monitor = m->monitor;
   if (request->action == PCD_ACTION_SNAPSHOT) {
     request->host.directory = way;
     return;
   }
-  request->host.monitor = m->monitor;
   request->host.phase_since_usec = m->state.phase_since;
   /* Where there is no route, the action says so. */
   request->host.peers = pcd_peers_routes (m->env->config->peers, m->peer_address,

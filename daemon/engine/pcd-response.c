@@ -11,6 +11,10 @@
 
 #define EVIDENCE_USEC (300 * (gint64)1000)
 
+/* A stop of a snapshot that was cut short is undone; tried again after so long, then longer. */
+#define UNDO_FIRST_MSEC 500
+#define UNDO_LAST_MSEC  30000
+
 /* Tickets of operators: the time, so that they stay unique over restarts, and far above the
  * ladder's own. */
 #define OPERATOR_TICKET ((guint64)1 << 52)
@@ -27,7 +31,10 @@ struct _PcdResponse {
   char *chosen; /* by an operator, for this migration */
   const char *policy_source;
   gboolean held;
-  gboolean we_stopped;
+  PcdDeed deed;        /* what `resume` is to undo, apart from a freeze */
+  guint undo_id;       /* of a timer */
+  guint undo_msec;     /* until the next try */
+  guint64 undo_ticket; /* of the last one */
   gboolean was_paused; /* when the last daemon ended, and nothing has told otherwise yet */
   gboolean hung;       /* QEMU may answer nothing until a page comes */
   gint64 incident;
@@ -43,6 +50,7 @@ struct _PcdResponse {
 
 static const PcdLadderEvent tick = { .kind = PCD_LADDER_TICK };
 
+static void watch_undo (PcdResponse *self);
 static void climb (PcdResponse *self, const PcdLadderEvent *event);
 static void step (PcdResponse *self, const PcdLadderEvent *event, PcdLadderEffects *ret_effects);
 static void carry_out_all (PcdResponse *self, const PcdLadderEffects *effects);
@@ -62,25 +70,53 @@ set_flag (PcdResponse *self, const char *flag, const char *value)
 
 /* ---- attempts ---- */
 
+/* By the flag "stopped" in the journal. */
+static const char *const deed_words[] = {
+  [PCD_DEED_UNDONE] = NULL,
+  [PCD_DEED_STOP] = "yes",
+  [PCD_DEED_STOP_FOR_SNAPSHOT] = "snapshot",
+};
+
+static void
+set_deed (PcdResponse *self, PcdDeed deed)
+{
+  if (self->deed != deed)
+    set_flag (self, "stopped", deed_words[deed]);
+  self->deed = deed;
+}
+
+/* A stop that is sent may be pending in QEMU and come true when a page arrives: what counts is that
+ * it may have been sent. */
+static void
+on_attempt_deed (PcdDeed deed, PcdJournalCallback callback, gpointer callback_data, gpointer data)
+{
+  PcdResponse *self = data;
+
+  if (deed == PCD_DEED_UNDONE) {
+    set_deed (self, deed);
+    callback (NULL, callback_data);
+    return;
+  }
+  self->deed = deed;
+  pcd_journal_secure_flag (self->env->journal, self->uuid, "stopped", deed_words[deed], callback,
+                           callback_data);
+}
+
 /* What we did to the guest, so that `resume` undoes that and nothing else. What is frozen it finds
  * by the mark on the cgroup itself. */
 static void
 note_deeds (PcdResponse *self, PcdActionKind action, PcdOutcome outcome)
 {
-  /* A stop that was tried may be pending in QEMU and come true when a page arrives. */
-  if (action == PCD_ACTION_STOP && outcome != PCD_OUTCOME_REFUSED) {
-    self->we_stopped = TRUE;
-    set_flag (self, "stopped", "yes");
-  }
+  /* A guest that a snapshot had stopped is now to stay so. */
+  if (action == PCD_ACTION_STOP && outcome == PCD_OUTCOME_DONE && self->deed)
+    set_deed (self, PCD_DEED_STOP);
   /* Whether it is so the action itself finds out each time; refused means that it is not. */
   if (action == PCD_ACTION_STOP && outcome == PCD_OUTCOME_FAILED)
     self->hung = TRUE;
   if (action == PCD_ACTION_RECOVER && self->state.role == PCD_ROLE_DESTINATION)
     self->hung = outcome == PCD_OUTCOME_FAILED;
-  if (action == PCD_ACTION_RESUME && outcome == PCD_OUTCOME_DONE) {
-    self->we_stopped = FALSE;
-    set_flag (self, "stopped", NULL);
-  }
+  if (action == PCD_ACTION_RESUME && outcome == PCD_OUTCOME_DONE)
+    set_deed (self, PCD_DEED_UNDONE);
 }
 
 static void
@@ -92,7 +128,8 @@ on_attempt_starts (PcdAttempt *attempt, PcdRequest *request, const char *way, gp
   request->name = self->name;
   request->state = self->state;
   request->libvirt_uri = self->env->uri;
-  request->host.we_stopped = self->we_stopped;
+  request->host.we_stopped = self->deed != PCD_DEED_UNDONE;
+  request->host.for_snapshot = pcd_attempt_get_ticket (attempt) == self->undo_ticket;
   request->host.allow_destroy = self->env->allow_destroy;
   request->host.state_dir = self->env->state_dir;
   request->host.incident = self->incident;
@@ -104,7 +141,7 @@ on_attempt_starts (PcdAttempt *attempt, PcdRequest *request, const char *way, gp
 static void
 end_incident_if_over (PcdResponse *self)
 {
-  if (!pcd_phase_has_ended (self->state.phase) || self->attempts->len > 0)
+  if (!pcd_phase_has_ended (self->state.phase) || self->attempts->len > 0 || self->undo_id)
     return;
   if (self->held)
     set_flag (self, "held", NULL);
@@ -135,12 +172,15 @@ on_attempt_ended (PcdAttempt *attempt, PcdOutcome outcome, const char *reason, g
 
   g_ptr_array_remove (self->attempts, attempt);
   note_deeds (self, action, outcome);
+  if (ticket == self->undo_ticket && outcome == PCD_OUTCOME_REFUSED)
+    set_deed (self, PCD_DEED_UNDONE); /* QEMU is in no state that a stop leaves it in */
+  watch_undo (self);
   g_free (self->last_reason);
   self->last_reason = g_strdup (reason);
   self->said.last_action = pcd_action_to_string (action);
   self->said.last_outcome = pcd_outcome_to_string (outcome);
   /* The ladder must know before it is written down, or the next daemon would do it again. */
-  step (self, &event, &effects);
+  step (self, ticket == self->undo_ticket ? &tick : &event, &effects);
   pcd_journal_result (self->env->journal, self->incident, ticket, pcd_outcome_to_string (outcome),
                       reason, &self->ladder, g_get_real_time ());
   tell (self, action, pcd_outcome_to_string (outcome), reason);
@@ -160,8 +200,17 @@ on_attempt_progressed (PcdAttempt *attempt, gpointer data)
 static const PcdAttemptCallbacks attempt_callbacks = {
   .starts = on_attempt_starts,
   .progressed = on_attempt_progressed,
+  .deed = on_attempt_deed,
   .ended = on_attempt_ended,
 };
+
+static guint64
+new_ticket (PcdResponse *self)
+{
+  self->operator_ticket =
+      MAX (self->operator_ticket + 1, OPERATOR_TICKET + (guint64)g_get_real_time ());
+  return self->operator_ticket;
+}
 
 static gboolean
 is_trouble (const PcdState *state)
@@ -199,6 +248,46 @@ cancel (PcdResponse *self, guint64 ticket)
     pcd_attempt_cancel (attempt);
     return;
   }
+}
+
+/* ---- a snapshot's stop that nobody undid ---- */
+
+static gboolean on_undo (gpointer data);
+
+/* Nobody asked for a guest that stands still: no step of a policy needs to say that it goes on. */
+static void
+watch_undo (PcdResponse *self)
+{
+  g_clear_handle_id (&self->undo_id, g_source_remove);
+  if (self->deed != PCD_DEED_STOP_FOR_SNAPSHOT || self->env->dry_run)
+    return;
+  if (!self->undo_msec)
+    self->undo_msec = UNDO_FIRST_MSEC;
+  self->undo_id = g_timeout_add (self->undo_msec, on_undo, self);
+}
+
+static gboolean
+on_undo (gpointer data)
+{
+  PcdResponse *self = data;
+  const PcdPhase phase = self->state.phase;
+  const PcdAttemptSpec spec = {
+    .ticket = new_ticket (self),
+    .action = PCD_ACTION_RESUME,
+  };
+
+  self->undo_id = 0;
+  if (phase == PCD_PHASE_GONE || phase == PCD_PHASE_FAILED)
+    set_deed (self, PCD_DEED_UNDONE);
+  if (phase == PCD_PHASE_NONE || self->attempts->len > 0 || self->held || !self->deed) {
+    watch_undo (self);
+    end_incident_if_over (self);
+    return G_SOURCE_REMOVE;
+  }
+  self->undo_msec = MIN (self->undo_msec * 2, UNDO_LAST_MSEC);
+  self->undo_ticket = spec.ticket;
+  begin (self, &spec, "postcopyd, as a snapshot was cut short");
+  return G_SOURCE_REMOVE;
 }
 
 /* ---- the ladder ---- */
@@ -355,7 +444,11 @@ take_over (PcdResponse *self, const PcdOpenIncident *left)
   }
   /* What was done cannot be read: a person has to look before anything is done again. */
   self->held = g_hash_table_contains (left->flags, "held") || left->ladder_error;
-  self->we_stopped = g_hash_table_contains (left->flags, "stopped");
+  const char *deed = g_hash_table_lookup (left->flags, "stopped");
+  self->deed = !deed ? PCD_DEED_UNDONE
+               : g_str_equal (deed, deed_words[PCD_DEED_STOP_FOR_SNAPSHOT])
+                   ? PCD_DEED_STOP_FOR_SNAPSHOT
+                   : PCD_DEED_STOP;
   self->chosen = g_strdup (g_hash_table_lookup (left->flags, "policy"));
 }
 
@@ -433,6 +526,7 @@ pcd_response_new (PcdResponseEnv *env,
     callbacks->tell (PCD_RECORD_HOLD, "no", "yes", left->ladder_error, data);
   if (left)
     report_unfinished (self, left);
+  watch_undo (self);
   return self;
 }
 
@@ -440,6 +534,7 @@ void
 pcd_response_free (PcdResponse *self)
 {
   g_clear_handle_id (&self->wakeup, g_source_remove);
+  g_clear_handle_id (&self->undo_id, g_source_remove);
   for (guint i = 0; i < self->attempts->len; i++)
     pcd_attempt_abandon (g_ptr_array_index (self->attempts, i));
   g_ptr_array_unref (self->attempts);
@@ -527,9 +622,7 @@ pcd_response_order (PcdResponse *self,
               order->dry_run ? NULL : "nothing was done: this postcopyd runs with --dry-run", data);
     return;
   }
-  self->operator_ticket =
-      MAX (self->operator_ticket + 1, OPERATOR_TICKET + (guint64)g_get_real_time ());
-  spec.ticket = self->operator_ticket;
+  spec.ticket = new_ticket (self);
   climb (self, &began);
   begin (self, &spec, order->who);
 }
@@ -614,7 +707,7 @@ pcd_response_fill_view (PcdResponse *self, PcdMigrationView *view)
     view->doing_done = progress->done;
     view->doing_total = progress->total;
   }
-  view->we_stopped = self->we_stopped;
+  view->we_stopped = self->deed != PCD_DEED_UNDONE;
   view->last_action = self->said.last_action;
   view->last_outcome = self->said.last_outcome;
   view->last_reason = self->last_reason;

@@ -64,6 +64,12 @@ pcd_job_ref (PcdJob *job)
   return job;
 }
 
+gboolean
+pcd_job_is_awaited (const PcdJob *job)
+{
+  return job->kind == PCD_JOB_INTENT || job->callback;
+}
+
 void
 pcd_job_unref (PcdJob *job)
 {
@@ -327,7 +333,7 @@ after_failure (PcdJournalWriter *self, GPtrArray *jobs, const GError *error)
 {
   for (guint i = 0; i < jobs->len; i++) {
     PcdJob *job = g_ptr_array_index (jobs, i);
-    if (job->kind == PCD_JOB_INTENT) {
+    if (pcd_job_is_awaited (job)) {
       g_clear_error (&job->error);
       job->error = g_error_copy (error);
     } else if (job->kind == PCD_JOB_RECORD || self->kept->len >= MAX_KEPT) {

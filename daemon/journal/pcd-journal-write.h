@@ -29,8 +29,8 @@ typedef enum {
  * @text: END: how; RECORD: its JSON; INTENT: who; RESULT: reason; FLAG: value
  * @outcome: of RESULT
  * @ladder: (nullable): JSON, of INTENT, RESULT, LADDER
- * @callback: (nullable): of INTENT
- * @error: (nullable): set by the writer, of INTENT
+ * @callback: (nullable): of INTENT and FLAG
+ * @error: (nullable): set by the writer, of what is waited for
  */
 typedef struct {
   gatomicrefcount refs;
@@ -52,6 +52,10 @@ typedef struct {
 
 PcdJob *pcd_job_new (PcdJobKind kind, gint64 incident, gint64 time);
 PcdJob *pcd_job_ref (PcdJob *job);
+
+/* Somebody does nothing before it is on disk: it is answered, and not tried again. */
+gboolean pcd_job_is_awaited (const PcdJob *job);
+
 void pcd_job_unref (PcdJob *job);
 
 typedef struct _PcdJournalWriter PcdJournalWriter;
@@ -71,8 +75,8 @@ void pcd_journal_writer_free (PcdJournalWriter *writer);
  * pcd_journal_writer_run:
  * @jobs: (element-type PcdJob): written in one transaction; may be empty
  *
- * On return every INTENT has its @error, or is on disk. What must not be lost and could not be
- * written is kept for the next call.
+ * On return everything that is awaited has its @error, or is on disk. What must not be lost and
+ * could not be written is kept for the next call.
  */
 void pcd_journal_writer_run (PcdJournalWriter *writer, GPtrArray *jobs);
 

@@ -105,7 +105,7 @@ send_answer (PcdJournal *self, PcdJob *job)
 
 /* ---- the thread ---- */
 
-/* What has come, without waiting for more; to the first intent, for that one is waited for. */
+/* What has come, without waiting for more; to the first that somebody waits for. */
 static GPtrArray *
 take_batch (PcdJournal *self, gboolean *ret_close)
 {
@@ -116,7 +116,7 @@ take_batch (PcdJournal *self, gboolean *ret_close)
 
   while (job && job->kind != PCD_JOB_CLOSE) {
     g_ptr_array_add (batch, job);
-    if (job->kind == PCD_JOB_INTENT || batch->len >= MAX_BATCH)
+    if (pcd_job_is_awaited (job) || batch->len >= MAX_BATCH)
       return batch;
     job = g_async_queue_try_pop (self->queue);
   }
@@ -130,7 +130,7 @@ answer_batch (PcdJournal *self, GPtrArray *batch)
 {
   for (guint i = 0; i < batch->len; i++) {
     PcdJob *job = g_ptr_array_index (batch, i);
-    if (job->kind == PCD_JOB_INTENT)
+    if (pcd_job_is_awaited (job))
       send_answer (self, job);
   }
 }
@@ -339,6 +339,16 @@ pcd_journal_end_incident (PcdJournal *self, gint64 incident, const char *how, gi
   push (self, job);
 }
 
+/* (transfer full): of what is waited for, and there is no journal. */
+static void
+fail_without (PcdJob *job)
+{
+  g_set_error (&job->error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_DISK,
+               "there is no journal: it could not be opened when postcopyd started");
+  send_answer (NULL, job);
+  pcd_job_unref (job);
+}
+
 void
 pcd_journal_intent (PcdJournal *self,
                     gint64 incident,
@@ -362,12 +372,12 @@ pcd_journal_intent (PcdJournal *self,
     push (self, job);
     return;
   }
-  if (self)
-    g_set_error (&job->error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_NOT_FOUND,
-                 "%s: an intent needs an incident", self->path);
-  else
-    g_set_error (&job->error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_DISK,
-                 "there is no journal: it could not be opened when postcopyd started");
+  if (!self) {
+    fail_without (job);
+    return;
+  }
+  g_set_error (&job->error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_NOT_FOUND,
+               "%s: an intent needs an incident", self->path);
   send_answer (self, job);
   pcd_job_unref (job);
 }
@@ -401,16 +411,41 @@ pcd_journal_keep_ladder (PcdJournal *self, gint64 incident, const PcdLadder *lad
   push (self, job);
 }
 
-void
-pcd_journal_set_flag (PcdJournal *self, const char *uuid, const char *flag, const char *value)
+static PcdJob *
+flag_job (const char *uuid, const char *flag, const char *value)
 {
-  if (!self)
-    return;
   PcdJob *job = pcd_job_new (PCD_JOB_FLAG, 0, 0);
+
   job->uuid = g_strdup (uuid);
   job->name = g_strdup (flag);
   job->text = value ? g_utf8_make_valid (value, -1) : NULL;
-  push (self, job);
+  return job;
+}
+
+void
+pcd_journal_set_flag (PcdJournal *self, const char *uuid, const char *flag, const char *value)
+{
+  if (self)
+    push (self, flag_job (uuid, flag, value));
+}
+
+void
+pcd_journal_secure_flag (PcdJournal *self,
+                         const char *uuid,
+                         const char *flag,
+                         const char *value,
+                         PcdJournalCallback callback,
+                         gpointer data)
+{
+  PcdJob *job = flag_job (uuid, flag, value);
+
+  job->callback = callback;
+  job->data = data;
+  if (self) {
+    push (self, job);
+    return;
+  }
+  fail_without (job);
 }
 
 /* ---- what an earlier daemon left ---- */

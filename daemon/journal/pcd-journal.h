@@ -127,6 +127,19 @@ void
 pcd_journal_set_flag (PcdJournal *journal, const char *uuid, const char *flag, const char *value);
 
 /**
+ * pcd_journal_secure_flag:
+ *
+ * The same for a flag without which something must not be done: rule 5, as for
+ * pcd_journal_intent ().
+ */
+void pcd_journal_secure_flag (PcdJournal *journal,
+                              const char *uuid,
+                              const char *flag,
+                              const char *value,
+                              PcdJournalCallback callback,
+                              gpointer data);
+
+/**
  * PcdOpenIncident: what an earlier daemon left, for the first look after a start.
  * @same_boot: the host has not been booted since: only then do the times in @ladder mean anything,
  *   and only then can the QEMU of that incident be alive

@@ -4,6 +4,7 @@
 #include "actions/pcd-action-util.h"
 
 #define ANSWER_USEC (100 * 1000)
+#define DEED_USEC   (3 * G_USEC_PER_SEC)
 
 static void G_GNUC_PRINTF (2, 0) say (const PcdReason *reason, const char *format, va_list args)
 {
@@ -84,6 +85,28 @@ pcd_blocked_from_report (const PcdThreadReport *threads, const PcdFreezeReport *
     }
   }
   return blocked;
+}
+
+gboolean
+pcd_action_may_stop (const PostcopydMigration *migration, const PostcopydJob *job, GError **error)
+{
+  const PcdActionHost *host = pcd_action_host (migration);
+  const PcdDeed deed = host->for_snapshot ? PCD_DEED_STOP_FOR_SNAPSHOT : PCD_DEED_STOP;
+
+  if (host->we_stopped || !host->execution ||
+      pcd_execution_deed (host->execution, deed, pcd_action_limit (job, DEED_USEC), error))
+    return TRUE;
+  pcd_action_not_stopped (migration);
+  return FALSE;
+}
+
+void
+pcd_action_not_stopped (const PostcopydMigration *migration)
+{
+  const PcdActionHost *host = pcd_action_host (migration);
+
+  if (!host->we_stopped && host->execution)
+    pcd_execution_deed (host->execution, PCD_DEED_UNDONE, 0, NULL);
 }
 
 PcdThreadReport *

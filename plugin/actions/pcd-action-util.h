@@ -43,6 +43,20 @@ PcdMonitorKeeper *pcd_action_monitor (const PostcopydMigration *migration, char 
 gint64 pcd_action_limit (const PostcopydJob *job, gint64 usec);
 
 /**
+ * pcd_action_may_stop:
+ *
+ * To be called before each QMP `stop`: has it kept on disk first that we may have stopped the
+ * guest. A stop of ours that is known already is enough.
+ *
+ * Returns: %FALSE if it cannot be kept: nothing is to be sent then
+ */
+gboolean
+pcd_action_may_stop (const PostcopydMigration *migration, const PostcopydJob *job, GError **error);
+
+/* What was kept is not so: the stop was never sent, or was undone. */
+void pcd_action_not_stopped (const PostcopydMigration *migration);
+
+/**
  * pcd_action_look:
  * @ret_blocked: (out) (optional): the same for pcd_qmp_may_send(); what is not known to be harmless
  *   counts as harmful

@@ -329,6 +329,43 @@ test_rule_5_no_journal_no_intent (void)
   pcd_journal_close (NULL);
 }
 
+/* Sets the flag and waits for the answer. */
+static GError *
+secure (PcdJournal *journal, const char *value)
+{
+  Answer answer = { 0 };
+  guint late = g_timeout_add_seconds (10, on_late, NULL);
+
+  pcd_journal_secure_flag (journal, UUID, "stopped", value, on_answer, &answer);
+  g_assert_false (answer.called);
+  while (!answer.called)
+    g_main_context_iteration (NULL, TRUE);
+  g_source_remove (late);
+  return answer.error;
+}
+
+/* What is answered another reader finds, also if this process goes no further. */
+static void
+test_rule_5_flag_is_on_disk (Fixture *f, gconstpointer data)
+{
+  g_autoptr (GError) none = secure (NULL, "snapshot"), error = NULL;
+  sqlite3 *db = NULL;
+  sqlite3_stmt *statement = NULL;
+
+  g_assert_error (none, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_DISK);
+  open_journal (f);
+  error = secure (f->journal, "snapshot");
+  g_assert_no_error (error);
+  g_assert_cmpint (sqlite3_open_v2 (f->file, &db, SQLITE_OPEN_READONLY, NULL), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_prepare_v2 (db, "SELECT value FROM flags WHERE flag = 'stopped'", -1,
+                                       &statement, NULL),
+                   ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_step (statement), ==, SQLITE_ROW);
+  g_assert_cmpstr ((const char *)sqlite3_column_text (statement, 0), ==, "snapshot");
+  sqlite3_finalize (statement);
+  sqlite3_close (db);
+}
+
 static void
 run_sql (Fixture *f, const char *sql)
 {
@@ -806,6 +843,7 @@ main (int argc, char **argv)
   ADD ("what-is-open-is-kept", test_what_is_open_is_kept);
   ADD ("rule-5-no-ticket-twice", test_rule_5_no_ticket_twice);
   g_test_add_func ("/journal/rule-5-no-journal-no-intent", test_rule_5_no_journal_no_intent);
+  ADD ("rule-5-flag-is-on-disk", test_rule_5_flag_is_on_disk);
   ADD ("ladder-that-cannot-be-read", test_ladder_that_cannot_be_read);
   ADD ("boot-by-environment", test_boot_by_environment);
   ADD ("one-daemon", test_one_daemon);

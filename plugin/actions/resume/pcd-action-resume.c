@@ -53,7 +53,8 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
     return pcd_action_refuse (&reason, "never on the source: its guest has run on the destination");
   if (migration->pid <= 0)
     return pcd_action_refuse (&reason, "QEMU's process is not known");
-  if (!pcd_freezer_thaw (migration->pid, &n_thawed, &error))
+  if (!pcd_action_host (migration)->for_snapshot &&
+      !pcd_freezer_thaw (migration->pid, &n_thawed, &error))
     return pcd_action_fail (&reason, "not everything was thawed: %s", error->message);
   if (pcd_action_host (migration)->we_stopped)
     return go_on (migration, job, n_thawed, &reason);

@@ -74,18 +74,18 @@ is_held (const Hold *hold)
 
 /* The other actions' own ways, with their own gates. */
 static PostcopydOutcome
-do_other (const PostcopydPlugin *plugin,
-          const PostcopydMigration *migration,
-          const PostcopydJob *job,
-          char *text,
-          size_t size)
+do_other (const Hold *hold, const PostcopydPlugin *plugin, char *text, size_t size)
 {
-  PostcopydMigration view = *migration;
+  PcdActionHost host = *pcd_action_host (hold->side.migration);
+  PostcopydMigration view = *hold->side.migration;
 
+  host.for_snapshot = hold->held != FROZEN;
+  host.we_stopped |= hold->held == STOPPED;
+  view.internal = &host;
   view.n_params = 0;
   view.params = NULL;
   text[0] = '\0';
-  return plugin->action->run (&view, job, text, size);
+  return plugin->action->run (&view, hold->side.job, text, size);
 }
 
 static gboolean
@@ -104,8 +104,7 @@ take_hold (Hold *hold, PcdBundle *bundle, GError **error)
     hold->held = STOPPED;
   if (hold->held != NOT_HELD)
     return TRUE;
-  if (do_other (&pcd_action_stop_plugin, migration, hold->side.job, stop, sizeof stop) ==
-      POSTCOPYD_DONE) {
+  if (do_other (hold, &pcd_action_stop_plugin, stop, sizeof stop) == POSTCOPYD_DONE) {
     hold->held = STOPPED;
     hold->by_us = TRUE;
     return TRUE;
@@ -113,8 +112,7 @@ take_hold (Hold *hold, PcdBundle *bundle, GError **error)
   /* So that a guest is not left frozen by a daemon that died. */
   if (!pcd_snapshot_note_frozen (bundle, migration->pid, error))
     return FALSE;
-  if (do_other (&pcd_action_freeze_plugin, migration, hold->side.job, freeze, sizeof freeze) ==
-      POSTCOPYD_DONE) {
+  if (do_other (hold, &pcd_action_freeze_plugin, freeze, sizeof freeze) == POSTCOPYD_DONE) {
     hold->held = FROZEN;
     hold->by_us = TRUE;
     hold->note = g_strdup (freeze);
@@ -128,18 +126,15 @@ take_hold (Hold *hold, PcdBundle *bundle, GError **error)
 static char *
 let_go (Hold *hold, PcdBundle *bundle)
 {
-  PcdActionHost host = *pcd_action_host (hold->side.migration);
-  PostcopydMigration view = *hold->side.migration;
   char text[256] = "";
 
   if (!hold->by_us)
     return NULL;
   hold->by_us = FALSE;
-  host.we_stopped = hold->held == STOPPED;
-  view.internal = &host;
-  if (do_other (&pcd_action_resume_plugin, &view, hold->side.job, text, sizeof text) !=
-      POSTCOPYD_DONE)
+  if (do_other (hold, &pcd_action_resume_plugin, text, sizeof text) != POSTCOPYD_DONE)
     return g_strdup_printf ("the guest is still %s: %s", held_words[hold->held], text);
+  if (hold->held == STOPPED)
+    pcd_action_not_stopped (hold->side.migration);
   pcd_bundle_set_note (bundle, NULL, NULL);
   return NULL;
 }

@@ -79,8 +79,10 @@ send (const PostcopydMigration *migration,
   if (value)
     return pcd_action_done (reason, "stopped");
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED) ||
-      g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED))
+      g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED)) {
+    pcd_action_not_stopped (migration); /* it was never sent */
     return pcd_action_refuse (reason, "%s", error->message);
+  }
   if (g_error_matches (error, PCD_QMP_ERROR, PCD_QMP_ERROR_TIMEOUT))
     return pcd_action_fail (reason,
                             "stop is pending: a vCPU began to wait for a page just then; it "
@@ -95,6 +97,7 @@ static PostcopydOutcome
 run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, size_t size)
 {
   const PcdReason reason = { text, size };
+  g_autoptr (GError) error = NULL;
   g_autofree char *why_not = NULL, *status = NULL;
   PcdMonitorKeeper *monitor = NULL;
   PcdQmpBlocked blocked;
@@ -116,8 +119,12 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   if (g_strcmp0 (status, "running") != 0)
     return pcd_action_refuse (&reason, "the guest is not running: QEMU says %s",
                               status ? status : "nothing");
-  if (refuses (migration, PCD_THREADS_THOROUGH, &reason, &blocked, &outcome))
+  if (!pcd_action_may_stop (migration, job, &error))
+    return pcd_action_refuse (&reason, "what is done could not be kept first: %s", error->message);
+  if (refuses (migration, PCD_THREADS_THOROUGH, &reason, &blocked, &outcome)) {
+    pcd_action_not_stopped (migration);
     return outcome;
+  }
   return send (migration, monitor, job, &blocked, &reason);
 }
 

@@ -131,12 +131,12 @@ def peak_mib(shell):
         return next(int(line.split()[1]) for line in f if line.startswith("VmHWM:")) / 1024
 
 
-def watched_pair(lab, mib=200, policy=None):
+def watched_pair(lab, mib=200, policy=None, **options):
     def before(vm):
         mount_cgroup2_both(lab)
         if policy:
             lab.src.virsh("metadata", vm.name, *METADATA, f"<policy name='{policy}'/>")
-    watched = Watched(lab, config=CONFIG, mib=mib, before=before)
+    watched = Watched(lab, config=CONFIG, mib=mib, before=before, **options)
     cut = lab.cut("link-down")
     watched.both_paused(cut.t, TIMEOUT + 1, "network")
     return watched, cut
@@ -268,6 +268,49 @@ def killed(lab):
     ticks = watched.vm.ticks("dst")
     wait_for(lambda: watched.vm.ticks("dst") > ticks, 30, "tick of the guest")
     verify_memory(watched.vm)
+
+
+def is_running(lab):
+    """The destination's guest, by the control monitor, while no postcopyd has it."""
+    with Shell(lab, "dst", monitor=True) as dst:
+        return dst("status")["status"] == "running"
+
+
+@case("long-snapshot-stop-killed", lab=HOOKED, timeout=300)
+def stop_killed(lab):
+    """kill -9 of the daemon while its snapshot has the guest stopped: the next one lets it go, though
+    its policy says nothing of it; one that an operator has paused it leaves alone."""
+    watched, cut = watched_pair(lab, mib=400, vm_options={"rest": 2000000000})
+    name, was_stopped, rounds = watched.vm.name, 0, 0
+    while was_stopped < 3:
+        rounds += 1
+        assert rounds <= 30, "no snapshot was met while it had the guest stopped"
+        kill_in_snapshot(lab, lab.dst, name, 0.02 * (rounds % 10))
+        stopped = not is_running(lab)
+        was_stopped += stopped
+        watched.start(lab.dst)
+        wait_for(lambda: watched.status("dst")["phase"] == "paused", 20, "phase paused on dst")
+        wait_for(lambda: not stopped or any(r["kind"] == "action" and r["from"] == "resume" and
+                                            r["to"] == "done"
+                                            for r in watched.followers["dst"].records), 30,
+                 "resume by the next postcopyd")
+        watched.followers.pop("dst").stop()
+        lab.dst.kill_postcopyd()
+        assert is_running(lab), f"round {rounds}: left stopped"
+        watched.start(lab.dst)
+        time.sleep(1)  # bundles are named by the second
+    print(f"# {was_stopped} of {rounds} kills met a stopped guest; all were let go")
+    lab.dst.kill_postcopyd()
+    with Shell(lab, "dst", monitor=True) as dst:
+        assert dst("qmp", "stop")["outcome"] == "done"
+    watched.start(lab.dst)
+    wait_for(lambda: watched.status("dst")["phase"] == "paused", 20, "phase paused on dst")
+    kill_in_snapshot(lab, lab.dst, name, 0.05)
+    watched.start(lab.dst)
+    wait_for(lambda: watched.status("dst")["phase"] == "paused", 20, "phase paused on dst")
+    time.sleep(4)
+    lab.dst.kill_postcopyd()
+    assert not is_running(lab), "a guest that an operator had paused goes on"
 
 
 @case("long-snapshot-qemu-killed", lab=HOOKED, timeout=180)

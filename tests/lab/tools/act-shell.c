@@ -163,6 +163,15 @@ send (Shell *shell, char **words, PcdQmpFlags flags)
   answer (value ? "done" : "failed", began, value ? "" : error->message);
 }
 
+static void
+tell_status (Shell *shell)
+{
+  g_autofree char *status = pcd_monitor_keeper_get_status (
+      shell->keeper, "query-status", g_get_monotonic_time () + G_USEC_PER_SEC, NULL);
+
+  printf ("{\"status\":\"%s\"}\n", status ? status : "");
+}
+
 static gboolean
 no_work (GArray *threads, gpointer data, GError **error)
 {
@@ -196,6 +205,8 @@ obey (Shell *shell, char **words)
     ask (shell, g_strcmp0 (words[1], "begin") == 0);
   else if (g_str_equal (words[0], "hold"))
     hold ();
+  else if (g_str_equal (words[0], "status"))
+    tell_status (shell);
   else if (g_str_equal (words[0], "qmp"))
     send (shell, words + 1, PCD_QMP_IN_BAND);
   else if (g_str_equal (words[0], "oob"))
