@@ -3,6 +3,8 @@
  * docs/postcopyd-policy.5.rst to people. Pure. */
 #include "core/pcd-action.h"
 
+#include <string.h>
+
 #define MS   ((double)G_TIME_SPAN_MILLISECOND)
 #define S    ((double)G_TIME_SPAN_SECOND)
 #define MIN_ ((double)G_TIME_SPAN_MINUTE)
@@ -51,29 +53,29 @@ static const PcdActionSpec specs[PCD_N_ACTIONS] = {
   /* While recovering, a slow peer and a dead one look alike only for seconds: see `after`. */
   [PCD_ACTION_FORCE_PAUSE] = {
     .name = "force-pause", .summary = "make QEMU give a dead connection up", .roles = BOTH,
-    .whens = W (STALLED) | W (RECOVERING), .ends_condition = TRUE,
+    .repeatable = TRUE, .whens = W (STALLED) | W (RECOVERING), .ends_condition = TRUE,
     .retry = { 1 * S_I, 2, 30 * S_I, 0 },
   },
   [PCD_ACTION_RECOVER] = {
     .name = "recover", .summary = "reconnect and go on", .roles = BOTH,
-    .hung_roles = DESTINATION, .whens = W (PAUSED),
+    .hung_roles = DESTINATION, .repeatable = TRUE, .whens = W (PAUSED),
     .ends_condition = TRUE, .yields = TRUE, .retry = { 200 * MS_I, 2, 10 * S_I, 0 },
   },
   [PCD_ACTION_STOP] = {
     .name = "stop", .summary = "stop the guest's vCPUs by QMP", .roles = DESTINATION,
-    .whens = W (STALLED) | W (PAUSED), .retry = { 1 * S_I, 2, 30 * S_I, 0 },
+    .handles_guest = TRUE, .repeatable = TRUE, .whens = W (STALLED) | W (PAUSED), .retry = { 1 * S_I, 2, 30 * S_I, 0 },
   },
   [PCD_ACTION_FREEZE] = {
     .name = "freeze", .summary = "freeze the vCPU threads", .roles = DESTINATION,
-    .whens = W (STALLED) | W (PAUSED), .retry = { 500 * MS_I, 2, 30 * S_I, 0 },
+    .handles_guest = TRUE, .repeatable = TRUE, .whens = W (STALLED) | W (PAUSED), .retry = { 500 * MS_I, 2, 30 * S_I, 0 },
   },
   [PCD_ACTION_SNAPSHOT] = {
     .name = "snapshot", .summary = "keep what this side has of memory and disks", .roles = BOTH,
-    .whens = W (STALLED) | W (PAUSED), .once = TRUE, .retry = { 5 * S_I, 2, 60 * S_I, 3 },
+    .handles_guest = TRUE, .whens = W (STALLED) | W (PAUSED), .once = TRUE, .retry = { 5 * S_I, 2, 60 * S_I, 3 },
   },
   [PCD_ACTION_DEBUG] = {
     .name = "debug", .summary = "let a debugger in", .roles = DESTINATION,
-    .whens = W (STALLED) | W (PAUSED), .once = TRUE, .retry = { 5 * S_I, 2, 60 * S_I, 3 },
+    .handles_guest = TRUE, .whens = W (STALLED) | W (PAUSED), .once = TRUE, .retry = { 5 * S_I, 2, 60 * S_I, 3 },
     .params = {
       { "mode", PCD_PARAM_WORD, 0, 2, 0, debug_modes, FALSE, "one of: backtrace, core, stacks" },
       { "limit", PCD_PARAM_DURATION, 1 * S, 10 * MIN_, 20 * S, NULL, FALSE,
@@ -82,6 +84,7 @@ static const PcdActionSpec specs[PCD_N_ACTIONS] = {
   },
   [PCD_ACTION_RESUME] = {
     .name = "resume", .summary = "undo our own stop or freeze", .roles = DESTINATION,
+    .handles_guest = TRUE, .repeatable = TRUE,
     .whens = W (POSTCOPY) | W (FLOWING) | W (COMPLETED), .retry = { 500 * MS_I, 2, 10 * S_I, 0 },
   },
   [PCD_ACTION_DESTROY] = {
@@ -95,6 +98,13 @@ static const PcdActionSpec specs[PCD_N_ACTIONS] = {
     },
   },
 };
+
+/* One per process, as a loaded module is: appended to, and a name once given never changes. */
+static struct {
+  gint n; /* atomic */
+  gboolean usable[PCD_ACTION_MAX_LOADED];
+  PcdActionSpec specs[PCD_ACTION_MAX_LOADED];
+} loaded;
 
 static const PcdParamSpec retry_specs[] = {
   { "first", PCD_PARAM_DURATION, 50 * MS, 10 * MIN_, 0, NULL, FALSE,
@@ -116,7 +126,7 @@ pcd_when_to_string (PcdWhen when)
 const char *
 pcd_action_to_string (PcdActionKind action)
 {
-  return action < PCD_N_ACTIONS ? specs[action].name : "?";
+  return action < pcd_action_get_end () ? pcd_action_get_spec (action)->name : "?";
 }
 
 const char *
@@ -139,8 +149,8 @@ pcd_when_from_string (const char *word, PcdWhen *ret_when)
 gboolean
 pcd_action_from_string (const char *word, PcdActionKind *ret_action)
 {
-  for (guint i = 0; i < PCD_N_ACTIONS; i++)
-    if (g_str_equal (word, specs[i].name)) {
+  for (guint i = 0; i < pcd_action_get_end (); i++)
+    if (g_str_equal (word, pcd_action_get_spec (i)->name)) {
       *ret_action = i;
       return TRUE;
     }
@@ -182,8 +192,80 @@ pcd_when_holds (PcdWhen when, PcdPhase phase, PcdFlow flow)
 const PcdActionSpec *
 pcd_action_get_spec (PcdActionKind action)
 {
-  g_assert (action < PCD_N_ACTIONS);
-  return &specs[action];
+  g_assert (action < pcd_action_get_end ());
+  return action < PCD_N_ACTIONS ? &specs[action] : &loaded.specs[action - PCD_N_ACTIONS];
+}
+
+guint
+pcd_action_get_end (void)
+{
+  return PCD_N_ACTIONS + (guint)g_atomic_int_get (&loaded.n);
+}
+
+/* Rules 4 and 10 hold whatever the module does: what destroys needs an unbroken pause, and what
+ * touches a guest has nothing to do where the migration is only slow. */
+static guint
+loaded_whens (const PcdActionSpec *spec)
+{
+  if (spec->destructive)
+    return W (PAUSED);
+  return spec->handles_guest ? ANY & ~W (SLOW) : ANY;
+}
+
+gboolean
+pcd_action_declare (const PcdActionSpec *spec, PcdActionKind *ret_action)
+{
+  PcdActionKind action;
+  PcdActionSpec *mine;
+
+  if (!pcd_action_from_string (spec->name, &action)) {
+    if (loaded.n == PCD_ACTION_MAX_LOADED)
+      return FALSE;
+    action = pcd_action_get_end ();
+    loaded.specs[loaded.n].name = g_intern_string (spec->name);
+    g_atomic_int_inc (&loaded.n);
+  }
+  g_assert (action >= PCD_N_ACTIONS);
+  mine = &loaded.specs[action - PCD_N_ACTIONS];
+  mine->summary = g_intern_string (spec->summary ? spec->summary : "");
+  mine->roles = BOTH;
+  mine->whens = loaded_whens (spec);
+  mine->destructive = mine->once = mine->yields = spec->destructive;
+  mine->handles_guest = spec->handles_guest;
+  mine->repeatable = spec->repeatable;
+  mine->any_params = TRUE;
+  mine->own_params = spec->own_params;
+  mine->retry = (PcdRetry){ 1 * S_I, 2, 60 * S_I, 3 };
+  *ret_action = action;
+  return TRUE;
+}
+
+void
+pcd_action_set_usable (PcdActionKind action, gboolean usable)
+{
+  g_assert (action >= PCD_N_ACTIONS && action < pcd_action_get_end ());
+  loaded.usable[action - PCD_N_ACTIONS] = usable;
+}
+
+gboolean
+pcd_action_is_usable (PcdActionKind action)
+{
+  return action < PCD_N_ACTIONS ||
+         (action < pcd_action_get_end () && loaded.usable[action - PCD_N_ACTIONS]);
+}
+
+gboolean
+pcd_action_name_is_loaded (const char *name)
+{
+  gboolean dot = FALSE;
+
+  for (const char *p = name; *p; p++) {
+    if (*p == '.' && p > name && p[-1] != '.' && p[1])
+      dot = TRUE;
+    else if (!g_ascii_islower (*p) && (p == name || (!g_ascii_isdigit (*p) && *p != '-')))
+      return FALSE;
+  }
+  return dot && strlen (name) <= 64;
 }
 
 const PcdParamSpec *

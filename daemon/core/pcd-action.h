@@ -51,6 +51,14 @@ typedef enum {
   PCD_FACT_YES,
 } PcdFact;
 
+/* So many actions of loaded modules a process can come to know of. */
+#define PCD_ACTION_MAX_LOADED 16
+
+/**
+ * PcdActionKind: the built-in actions; those of loaded modules have the numbers from
+ * %PCD_N_ACTIONS on, in the order of pcd_action_declare (), up to %PCD_ACTION_MAX. What is kept or
+ * sent is the name.
+ */
 typedef enum {
   PCD_ACTION_NOTIFY,
   PCD_ACTION_FORCE_PAUSE,
@@ -62,6 +70,7 @@ typedef enum {
   PCD_ACTION_RESUME,
   PCD_ACTION_DESTROY,
   PCD_N_ACTIONS,
+  PCD_ACTION_MAX = PCD_N_ACTIONS + PCD_ACTION_MAX_LOADED,
 } PcdActionKind;
 
 typedef enum {
@@ -70,6 +79,7 @@ typedef enum {
   PCD_PARAM_COUNT,
   PCD_PARAM_BOOLEAN, /* 0 or 1 */
   PCD_PARAM_WORD,    /* index in the list of words */
+  PCD_PARAM_TEXT,    /* of an action of a loaded module: as it is written, no value */
 } PcdParamType;
 
 /**
@@ -117,7 +127,11 @@ typedef struct {
  * @roles: bits 1 << #PcdRole: where it means anything; elsewhere the step is skipped
  * @hung_roles: likewise, of @roles: there only while QEMU hangs
  * @whens: bits 1 << #PcdWhen: where it is possible and safe
- * @destructive: only with `allow-destroy` in the host's own configuration
+ * @destructive: only with `allow-destroy` in the host's own configuration, and beside nothing else
+ * @handles_guest: touches the guest or its process: one such at a time, in the policy's order
+ * @repeatable: may be done again when nobody knows whether it was
+ * @any_params: of a loaded module: `with` may have names that are not in @params, as texts
+ * @own_params: (nullable): likewise: those names only
  * @once: at most once in an incident, however often the condition comes back
  * @ends_condition: its success shows as the end of the step's condition; as long as that holds it
  *   is tried again, whatever it reported
@@ -132,6 +146,10 @@ typedef struct {
   guint hung_roles;
   guint whens;
   gboolean destructive;
+  gboolean handles_guest;
+  gboolean repeatable;
+  gboolean any_params;
+  const char *const *own_params;
   gboolean once;
   gboolean ends_condition;
   gboolean yields;
@@ -143,10 +161,13 @@ typedef struct {
  * PcdParams: the checked parameters of one action in one step.
  * @retry: see #PcdRetry
  * @values: parallel to @params of the action's #PcdActionSpec
+ * @own: (nullable): a{ss}: of a loaded module's action, as they are written; borrowed from the
+ *   policy: a copy that outlives it needs a reference
  */
 typedef struct {
   PcdRetry retry;
   double values[PCD_ACTION_MAX_PARAMS];
+  GVariant *own;
 } PcdParams;
 
 /* Static strings; "?" for a value out of range. */
@@ -172,6 +193,34 @@ guint pcd_predicate_roles (PcdPredicate predicate);
  * Returns: %TRUE in that phase, or in that flow of phase postcopy
  */
 gboolean pcd_when_holds (PcdWhen when, PcdPhase phase, PcdFlow flow);
+
+/**
+ * pcd_action_declare:
+ * @spec: name, summary, destructive, handles_guest, repeatable and own_params, which are copied;
+ * the rest follows from them
+ *
+ * Makes the action of a loaded module known, or changes what is known of it. It stays known as long
+ * as the process lives, as ladders and journals may name it: what policies may name is said by
+ * pcd_action_set_usable (). Main thread; the names may be read in any.
+ *
+ * Returns: %FALSE if there are too many
+ */
+gboolean pcd_action_declare (const PcdActionSpec *spec, PcdActionKind *ret_action);
+
+/* Whether policies may name it; of built-ins always. */
+void pcd_action_set_usable (PcdActionKind action, gboolean usable);
+gboolean pcd_action_is_usable (PcdActionKind action);
+
+/* Above all that are known. */
+guint pcd_action_get_end (void);
+
+/**
+ * pcd_action_name_is_loaded:
+ *
+ * Returns: whether @name can be that of a loaded module: "vendor.name", up to 64 lower case
+ * letters, digits and dashes with a dot between them. No built-in has a dot
+ */
+gboolean pcd_action_name_is_loaded (const char *name);
 
 /**
  * pcd_action_get_spec:

@@ -3,11 +3,6 @@
  * Pure. It may always be called again with the same input: what is started is remembered. */
 #include "core/pcd-ladder.h"
 
-/* These handle the guest or its process: one at a time, in the policy's order. */
-#define GUEST_ACTIONS                                                                              \
-  (1u << PCD_ACTION_STOP | 1u << PCD_ACTION_FREEZE | 1u << PCD_ACTION_SNAPSHOT |                   \
-   1u << PCD_ACTION_DEBUG | 1u << PCD_ACTION_RESUME)
-
 #define MAX_LEVEL 64
 
 /* One call of pcd_ladder_step (). */
@@ -517,13 +512,15 @@ choose (const Run *run,
 static gboolean
 excludes (PcdActionKind action, PcdActionKind running)
 {
+  const PcdActionSpec *a = pcd_action_get_spec (action), *b = pcd_action_get_spec (running);
+
   if (action == running)
     return TRUE;
   if (action == PCD_ACTION_NOTIFY || running == PCD_ACTION_NOTIFY)
     return FALSE;
-  if (action == PCD_ACTION_DESTROY || running == PCD_ACTION_DESTROY)
+  if (a->destructive || b->destructive)
     return TRUE;
-  return GUEST_ACTIONS & 1u << action && GUEST_ACTIONS & 1u << running;
+  return a->handles_guest && b->handles_guest;
 }
 
 /* To destroy, everything else is called off first. */
@@ -537,7 +534,8 @@ has_room (Run *run, PcdActionKind action)
     if (record->status != PCD_STEP_RUNNING || !excludes (action, record->chosen))
       continue;
     room = FALSE;
-    if (action == PCD_ACTION_DESTROY && record->chosen != PCD_ACTION_DESTROY)
+    if (pcd_action_get_spec (action)->destructive &&
+        !pcd_action_get_spec (record->chosen)->destructive)
       cancel (run, record);
   }
   return room;

@@ -38,6 +38,8 @@ policy_clear (gpointer data)
   g_free (policy->name);
   g_free (policy->description);
   g_free (policy->origin);
+  for (guint i = 0; i < policy->n_steps; i++)
+    g_clear_pointer (&policy->steps[i].params.own, g_variant_unref);
 }
 
 PcdPolicy *
@@ -71,10 +73,26 @@ when_word (guint value)
   return pcd_when_to_string (value);
 }
 
-static const char *
-action_word (guint value)
+/* One that policies may name. */
+static gboolean
+read_action (const Reader *reader, const PcdNode *node, guint *ret_action, GError **error)
 {
-  return pcd_action_to_string (value);
+  g_autoptr (GString) list = g_string_new (NULL);
+  PcdActionKind action;
+
+  if (pcd_action_from_string (node->string, &action) && pcd_action_is_usable (action)) {
+    *ret_action = action;
+    return TRUE;
+  }
+  for (guint i = 0; i < pcd_action_get_end (); i++)
+    if (pcd_action_is_usable (i))
+      g_string_append_printf (list, "%s%s", list->len ? ", " : "", pcd_action_to_string (i));
+  g_autofree char *quoted = pcd_node_quote (node->string);
+  return pcd_node_refuse (
+      node, reader->file, error, "unknown action %s%s, expected one of: %s", quoted,
+      pcd_action_name_is_loaded (node->string) ? ", of which postcopyd.conf has no [plugin] group"
+                                               : "",
+      list->str);
 }
 
 static const char *
@@ -332,6 +350,56 @@ list_params (PcdActionKind action)
   return (const char **)g_ptr_array_free (g_steal_pointer (&names), FALSE);
 }
 
+static char *
+own_text (const PcdNode *node)
+{
+  switch (node->kind) {
+  case PCD_NODE_STRING:
+    return g_strdup (node->string);
+  case PCD_NODE_BOOLEAN:
+    return g_strdup (node->boolean ? "true" : "false");
+  case PCD_NODE_NUMBER:
+    return g_strdup_printf ("%.15g", node->number);
+  default:
+    return NULL;
+  }
+}
+
+/* What only the action of a loaded module knows: as it is written. */
+static gboolean
+read_own (const Reader *reader,
+          const PcdNode *with,
+          const PcdActionSpec *spec,
+          const char *const *common,
+          PcdParams *params,
+          GError **error)
+{
+  g_auto (GVariantBuilder) builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("a{ss}"));
+
+  if (!expect_kind (reader, with, PCD_NODE_OBJECT, error))
+    return FALSE;
+  for (guint i = 0; i < with->children->len; i++) {
+    const PcdNode *child = g_ptr_array_index (with->children, i);
+    g_autofree char *text = own_text (child);
+
+    if (g_strv_contains (common, child->name))
+      continue;
+    if (spec->own_params && !g_strv_contains (spec->own_params, child->name)) {
+      g_autofree char *list = g_strjoinv (", ", (char **)common);
+      g_autofree char *own = g_strjoinv (", ", (char **)spec->own_params);
+      return pcd_node_refuse (child, reader->file, error, "unknown key, expected one of: %s%s%s",
+                              list, own[0] ? ", " : "", own);
+    }
+    if (!text)
+      return pcd_node_refuse (child, reader->file, error,
+                              "got %s, expected a string, a number, true or false",
+                              pcd_node_kind_to_string (child->kind));
+    g_variant_builder_add (&builder, "{ss}", child->name, text);
+  }
+  params->own = g_variant_ref_sink (g_variant_builder_end (&builder));
+  return TRUE;
+}
+
 static double *
 param_slot (double retry[4], PcdParams *params, guint i, guint own)
 {
@@ -352,7 +420,10 @@ read_with (const Reader *reader,
   g_autofree const char **known = list_params (action);
   guint own = 0;
 
-  if (with && !expect_members (reader, with, known, error))
+  const PcdActionSpec *action_spec = pcd_action_get_spec (action);
+
+  if (with && !(action_spec->any_params ? read_own (reader, with, action_spec, known, params, error)
+                                        : expect_members (reader, with, known, error)))
     return FALSE;
   for (guint i = 0; nth_param (action, i, &own)->name; i++) {
     const PcdParamSpec *spec = nth_param (action, i, &own);
@@ -401,7 +472,7 @@ read_else (const Reader *reader, const PcdNode *node, PcdStep *step, GError **er
     return FALSE;
   if (step->predicate == PCD_PREDICATE_NONE)
     return pcd_node_refuse (node, reader->file, error, "\"else\" without \"if\", expected both");
-  if (!read_word (reader, node, "action", action_word, 0, PCD_N_ACTIONS, &action, error))
+  if (!read_action (reader, node, &action, error))
     return FALSE;
   if (action == step->action)
     return pcd_node_refuse (node, reader->file, error,
@@ -459,8 +530,7 @@ read_do (const Reader *reader, const PcdNode *node, PcdStep *step, GError **erro
   const PcdNode *predicate = pcd_node_get (node, "if"), *other = pcd_node_get (node, "else");
   guint value = 0;
 
-  if (!action ||
-      !read_word (reader, action, "action", action_word, 0, PCD_N_ACTIONS, &value, error))
+  if (!action || !read_action (reader, action, &value, error))
     return FALSE;
   step->action = value;
   step->params = pcd_params_init (value);
@@ -506,12 +576,14 @@ read_step (Reader *reader, const PcdNode *node, GError **error)
   PcdPolicy *policy = reader->policy;
   PcdStep step = { .when = PCD_N_WHENS };
 
-  if (!expect_members (reader, node, known, error) || !read_when (reader, node, &step, error) ||
-      !read_do (reader, node, &step, error) || !check_reached (reader, node, &step, error))
-    return FALSE;
-  policy->destructive |= pcd_action_get_spec (step.action)->destructive;
-  policy->steps[policy->n_steps++] = step;
-  return TRUE;
+  if (expect_members (reader, node, known, error) && read_when (reader, node, &step, error) &&
+      read_do (reader, node, &step, error) && check_reached (reader, node, &step, error)) {
+    policy->destructive |= pcd_action_get_spec (step.action)->destructive;
+    policy->steps[policy->n_steps++] = step;
+    return TRUE;
+  }
+  g_clear_pointer (&step.params.own, g_variant_unref);
+  return FALSE;
 }
 
 static gboolean
@@ -597,6 +669,12 @@ pcd_params_foreach (const PcdParams *params, PcdActionKind action, PcdParamFunc 
     double value = own == G_MAXUINT ? retry[i] : params->values[own];
     g_autofree char *text = param_text (spec, value);
     func (spec->name, spec->type, value, text, data);
+  }
+  for (gsize i = 0; params->own && i < g_variant_n_children (params->own); i++) {
+    const char *name, *text;
+
+    g_variant_get_child (params->own, i, "{&s&s}", &name, &text);
+    func (name, PCD_PARAM_TEXT, 0, text, data);
   }
 }
 

@@ -17,7 +17,7 @@ G_BEGIN_DECLS
  * @for_usec: how long to go on after the last record
  */
 typedef struct {
-  PcdOutcome outcomes[PCD_N_ACTIONS];
+  PcdOutcome outcomes[PCD_ACTION_MAX];
   PcdFact facts[PCD_N_PREDICATES];
   gboolean allow_destroy;
   gint64 for_usec;

@@ -27,14 +27,14 @@ parse_outcome (const char *text, PcdSimulateOptions *options)
 {
   const char *equals = strchr (text, '='), *word = equals ? equals + 1 : text;
   g_autofree char *name = g_strndup (text, equals ? (gsize)(equals - text) : 0);
-  PcdActionKind action = PCD_N_ACTIONS;
+  PcdActionKind action = PCD_ACTION_MAX;
   guint outcome = PCD_OUTCOME_DONE;
 
   while (outcome <= PCD_OUTCOME_FAILED && !g_str_equal (word, pcd_outcome_to_string (outcome)))
     outcome++;
   if (outcome > PCD_OUTCOME_FAILED || (equals && !pcd_action_from_string (name, &action)))
     return FALSE;
-  for (guint i = 0; i < PCD_N_ACTIONS; i++)
+  for (guint i = 0; i < PCD_ACTION_MAX; i++)
     if (!equals || i == action)
       options->outcomes[i] = outcome;
   return TRUE;

@@ -59,6 +59,8 @@ pcd_attempt_new (const PcdAttemptSpec *spec,
   attempt->action = spec->action;
   attempt->has_params = spec->params != NULL;
   attempt->params = spec->params ? *spec->params : pcd_params_init (spec->action);
+  if (attempt->params.own)
+    g_variant_ref (attempt->params.own);
   attempt->way = g_strdup (spec->way);
   attempt->force = spec->force;
   attempt->callback = spec->callback;
@@ -86,6 +88,7 @@ pcd_attempt_free (PcdAttempt *attempt)
 
   g_free (attempt->progress.text);
   g_free (attempt->way);
+  g_clear_pointer (&attempt->params.own, g_variant_unref);
   g_free (attempt);
   if (turns)
     give_back (turns);

@@ -83,10 +83,10 @@ static const Member clock_members[] = {
 
 static const Member record_members[] = {
   WORDS (PcdLadderRecord, "when", when, when_word, PCD_N_WHENS),
-  WORDS (PcdLadderRecord, "action", action, action_word, PCD_N_ACTIONS),
+  WORDS (PcdLadderRecord, "action", action, action_word, PCD_ACTION_MAX),
   MEMBER (UINT, PcdLadderRecord, "ordinal", ordinal),
   WORDS (PcdLadderRecord, "status", status, status_word, PCD_STEP_GAVE_UP + 1),
-  WORDS (PcdLadderRecord, "chosen", chosen, action_word, PCD_N_ACTIONS),
+  WORDS (PcdLadderRecord, "chosen", chosen, action_word, PCD_ACTION_MAX),
   MEMBER (BOOLEAN, PcdLadderRecord, "fell-back", fell_back),
   MEMBER (BOOLEAN, PcdLadderRecord, "cancelled", cancelled),
   MEMBER (BOOLEAN, PcdLadderRecord, "told", told),
@@ -187,6 +187,19 @@ read_integer (
   return TRUE;
 }
 
+/* An earlier daemon had a module that this one has not, or has not any more: its steps are
+ * remembered all the same. */
+static void
+know_action (const Member *member, const char *name)
+{
+  const PcdActionSpec spec = { .name = name };
+  PcdActionKind action;
+
+  if (member->word == action_word && pcd_action_name_is_loaded (name) &&
+      !pcd_action_from_string (name, &action))
+    pcd_action_declare (&spec, &action);
+}
+
 static gboolean
 read_word (const PcdNode *node, const Member *member, guint *at, const char *origin, GError **error)
 {
@@ -195,6 +208,7 @@ read_word (const PcdNode *node, const Member *member, guint *at, const char *ori
   if (node->kind != PCD_NODE_STRING)
     return pcd_node_refuse (node, origin, error, "got %s, expected a word",
                             pcd_node_kind_to_string (node->kind));
+  know_action (member, node->string);
   while (value < member->n_words && !g_str_equal (member->word (value), node->string))
     value++;
   if (value == member->n_words) {
