@@ -3,6 +3,7 @@
 #include "bus/pcd-bus.h"
 
 #include "bus/pcd-dbus-generated.h"
+#include "bus/pcd-hand-out.h"
 #include "bus/pcd-operate.h"
 #include "bus/pcd-tell-progress.h"
 #include "engine/pcd-log.h"
@@ -29,6 +30,7 @@ struct _PcdBus {
   GDBusObjectManagerServer *objects;
   GHashTable *migrations; /* object path -> Migration */
   PcdOperate *operate;
+  PcdHandOut *hand_out;
   GDBusConnection *connection;
   GCancellable *attempt; /* set while an attempt to get onto the bus is under way */
   guint attempt_timeout_id;
@@ -510,6 +512,7 @@ pcd_bus_new (PcdEngine *engine,
   pcd_dbus_manager1_set_libvirt_uri (self->manager, shown_uri);
   g_signal_connect (self->manager, "handle-get-records", G_CALLBACK (on_get_records), self);
   self->operate = pcd_operate_new (engine, self->manager, reload, self);
+  self->hand_out = pcd_hand_out_new (engine, self->manager);
   on_connection (FALSE, self);
   pcd_engine_foreach (engine, show_first, self);
   pcd_engine_add_listener (engine, &listener, self);
@@ -527,6 +530,7 @@ pcd_bus_free (PcdBus *self)
   end_attempt (self);
   g_clear_handle_id (&self->retry_id, g_source_remove);
   pcd_operate_free (self->operate);
+  pcd_hand_out_free (self->hand_out);
   leave_bus (self);
   g_hash_table_unref (self->migrations);
   g_object_unref (self->objects);

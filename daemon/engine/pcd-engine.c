@@ -353,7 +353,7 @@ load_policies (PcdEngine *engine, GError **error)
 static void
 sweep_snapshots (const char *state_dir)
 {
-  g_autofree char *directory = g_build_filename (state_dir, "snapshots", NULL);
+  g_autofree char *directory = g_build_filename (state_dir, PCD_BUNDLE_FOLDER, NULL);
   guint n = pcd_snapshot_sweep (directory);
 
   if (n > 0)
@@ -474,6 +474,12 @@ pcd_engine_order (PcdEngine *engine,
     return FALSE;
   pcd_response_order (response, order, callback, data);
   return TRUE;
+}
+
+const char *
+pcd_engine_get_state_dir (const PcdEngine *engine)
+{
+  return engine->state_dir;
 }
 
 gint64

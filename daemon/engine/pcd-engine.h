@@ -212,6 +212,9 @@ gboolean pcd_engine_order (PcdEngine *engine,
                            gpointer data,
                            GError **error);
 
+/* (nullable): where journal and snapshots are kept. */
+const char *pcd_engine_get_state_dir (const PcdEngine *engine);
+
 /**
  * pcd_engine_get_incident:
  * @ret_state_dir: (out) (nullable): where its evidence is, borrowed

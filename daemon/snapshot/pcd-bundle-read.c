@@ -15,11 +15,12 @@
 #define MANIFEST_MAX (16u << 20)
 #define BUFFER_SIZE  (1u << 20)
 
-int
-pcd_bundle_open_part (const char *path, const char *name, GError **error)
+/* @folder is closed in any case. */
+static int
+open_plain (int folder, const char *path, const char *name, GError **error)
 {
   struct stat status;
-  int folder = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1, number;
+  int fd = -1, number;
 
   if (folder < 0) {
     number = errno;
@@ -42,6 +43,62 @@ pcd_bundle_open_part (const char *path, const char *name, GError **error)
   if (fd >= 0)
     close (fd);
   return -1;
+}
+
+int
+pcd_bundle_open_part (const char *path, const char *name, GError **error)
+{
+  return open_plain (open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), path, name, error);
+}
+
+/* Those with a dot in front are being written. */
+static gboolean
+is_name (const char *name)
+{
+  return *name && *name != '.' && !strchr (name, '/');
+}
+
+int
+pcd_bundle_open_in (const char *directory, const char *bundle, const char *name, GError **error)
+{
+  int parent, folder;
+
+  if (!is_name (bundle) || !is_name (name)) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                 "expected the name of a snapshot and of a part of it, not a path");
+    return -1;
+  }
+  parent = open (directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  folder =
+      parent >= 0 ? openat (parent, bundle, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+  if (parent >= 0)
+    close (parent);
+  return open_plain (folder, bundle, name, error);
+}
+
+static int
+compare (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *)a, *(const char *const *)b);
+}
+
+GStrv
+pcd_bundle_list (const char *directory)
+{
+  g_autoptr (GDir) dir = g_dir_open (directory, 0, NULL);
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  const char *name;
+
+  while (dir && (name = g_dir_read_name (dir))) {
+    g_autofree char *path = g_build_filename (directory, name, NULL);
+
+    if (is_name (name) && g_utf8_validate (name, -1, NULL) &&
+        !g_file_test (path, G_FILE_TEST_IS_SYMLINK) && g_file_test (path, G_FILE_TEST_IS_DIR))
+      g_ptr_array_add (names, g_strdup (name));
+  }
+  g_ptr_array_sort (names, compare);
+  g_ptr_array_add (names, NULL);
+  return (GStrv)g_ptr_array_free (g_steal_pointer (&names), FALSE);
 }
 
 static char *

@@ -9,6 +9,9 @@ G_BEGIN_DECLS
 
 #define PCD_BUNDLE_MANIFEST "manifest.json"
 
+/* Of the daemon's state directory: where bundles are unless somebody says otherwise. */
+#define PCD_BUNDLE_FOLDER "snapshots"
+
 /**
  * PcdBundle: one being written, under a temporary name, locked with flock () while it is.
  * Everything is root's alone (0700, 0600); no symbolic link is followed below the folder it is made
@@ -104,6 +107,26 @@ JsonObject *pcd_bundle_read_manifest (const char *path, GError **error);
  * Returns: a descriptor, -1 with @error set; of a plain file directly in the bundle only
  */
 int pcd_bundle_open_part (const char *path, const char *name, GError **error);
+
+/**
+ * pcd_bundle_list:
+ * @directory: where bundles are; need not exist
+ *
+ * Returns: (transfer full): the names of what is finished there, in order
+ */
+GStrv pcd_bundle_list (const char *directory);
+
+/**
+ * pcd_bundle_open_in:
+ * @directory: where bundles are
+ * @bundle: a name of pcd_bundle_list ()
+ * @name: of a part, or the manifest
+ *
+ * The same as pcd_bundle_open_part () for names that strangers give: neither may be a path, and no
+ * symbolic link is followed, at @directory neither.
+ */
+int
+pcd_bundle_open_in (const char *directory, const char *bundle, const char *name, GError **error);
 
 /**
  * pcd_bundle_verify:

@@ -488,6 +488,12 @@ accept (PcdEngine *self, GError **error)
   return FALSE;
 }
 
+const char *
+pcd_engine_get_state_dir (const PcdEngine *self)
+{
+  return self->state_dir ?: "/nonexistent";
+}
+
 gint64
 pcd_engine_get_incident (
     PcdEngine *self, const char *uuid, PcdRole role, const char **ret_state_dir, GError **error)

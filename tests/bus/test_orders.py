@@ -64,6 +64,79 @@ class Orders(Case):
         return daemon.tell('orders').removesuffix('ok').strip()
 
 
+READ_PART = '''
+import os, sys
+from gi.repository import Gio, GLib
+bus = Gio.DBusConnection.new_for_address_sync(sys.argv[1],
+    Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION,
+    None, None)
+try:
+    answer, fds = bus.call_with_unix_fd_list_sync('org.postcopyd', '/org/postcopyd',
+        'org.postcopyd.Manager1', 'OpenSnapshotPart', GLib.Variant('(ss)', sys.argv[2:4]), None,
+        Gio.DBusCallFlags.NONE, 10000, None, None)
+except GLib.Error as error:
+    sys.exit(error.message)
+fd = fds.get(answer.unpack()[0])
+sys.stdout.write(os.read(fd, 100).decode())
+try:
+    os.write(fd, b"x")
+    sys.exit("the descriptor can be written to")
+except OSError:
+    pass
+'''
+
+
+class Snapshots(Orders):
+    """Parts of finished snapshots come by descriptors, to those who may manage; no paths."""
+
+    def setUp(self):
+        super().setUp()
+        self.state = tempfile.mkdtemp(prefix='pcd-bus-state-')
+        self.addCleanup(shutil.rmtree, self.state)
+        self.folder = os.path.join(self.state, 'snapshots')
+        for name in ('g-2', 'g-1', '.partial-g-3'):
+            os.makedirs(os.path.join(self.folder, name), 0o700)
+            self.write(f'{name}/manifest.json', f'manifest of {name}')
+        self.write('../secret', 'secret')
+        os.symlink('/', os.path.join(self.folder, 'root'))
+        os.symlink('../../secret', os.path.join(self.folder, 'g-1', 'link'))
+        self.start(G).tell(f'state {self.state}')
+
+    def write(self, name, text):
+        with open(os.path.join(self.folder, name), 'w', encoding='ascii') as f:
+            f.write(text)
+            os.fchmod(f.fileno(), 0o600)
+
+    def read(self, snapshot, part, user=None):
+        entry = pwd.getpwnam(user) if user else None
+        return subprocess.run(
+            ['/usr/bin/python3', '-c', READ_PART, self.bus.address, snapshot, part],
+            **({'user': entry.pw_uid, 'group': entry.pw_gid, 'extra_groups': []} if entry else {}),
+            cwd='/', capture_output=True, text=True, timeout=DEADLINE * 2)
+
+
+class TestSnapshots(Snapshots):
+    def test_list(self):
+        result = self.act(path='/org/postcopyd', method='org.postcopyd.Manager1.ListSnapshots')
+        self.assertEqual(result.stdout, "(['g-1', 'g-2'],)\n", result.stderr)
+
+    def test_read(self):
+        result = self.read('g-1', 'manifest.json')
+        self.assertEqual((result.returncode, result.stdout, result.stderr),
+                         (0, 'manifest of g-1', ''))
+
+    def test_not_found_and_no_paths(self):
+        for snapshot, part, says in (
+                ('g-9', 'manifest.json', 'NotFound'), ('g-1', 'memory.zst', 'NotFound'),
+                ('.partial-g-3', 'manifest.json', 'BadArgument'), ('..', 'secret', 'BadArgument'),
+                ('g-1', '../../secret', 'BadArgument'), ('g-1/../g-2', 'manifest.json', 'BadArgument'),
+                ('', 'manifest.json', 'BadArgument'), ('root', 'etc', 'Failed'),
+                ('g-1', 'link', 'Failed')):
+            result = self.read(snapshot, part)
+            self.assertEqual((result.returncode, result.stdout), (1, ''), (snapshot, part))
+            self.assertIn(f'org.postcopyd.Error.{says}', result.stderr, (snapshot, part))
+
+
 class TestAct(Orders):
     def test_order_arrives_whole(self):
         daemon = self.start(G)
@@ -639,11 +712,10 @@ class TestNobodyByDefault(Orders):
 
 
 @unittest.skipUnless(os.path.exists(POLKITD), 'no polkitd here, which `check` installs')
-class TestPolkit(Orders):
+class WithPolkit(Orders):
     """The real polkitd: `daemon` may manage, `mail` may destroy, `nobody` may nothing."""
 
-    def setUp(self):
-        super().setUp()
+    def start_polkit(self):
         actions, rules = (os.path.join(self.bus.dir, d) for d in ('actions', 'rules'))
         for directory in (actions, rules):
             os.mkdir(directory)
@@ -662,6 +734,23 @@ class TestPolkit(Orders):
             'call', '--dest', 'org.freedesktop.DBus', '--object-path', '/org/freedesktop/DBus',
             '--method', 'org.freedesktop.DBus.NameHasOwner', 'org.freedesktop.PolicyKit1').stdout,
             'polkitd on the bus')
+
+
+class TestSnapshotsPolkit(Snapshots, WithPolkit):
+    def test_who_gets_parts(self):
+        self.start_polkit()
+        for user, gets in (('daemon', True), ('nobody', False), ('mail', False)):
+            result = self.read('g-2', 'manifest.json', user)
+            self.assertEqual((result.returncode == 0, result.stdout),
+                             (gets, 'manifest of g-2' if gets else ''), (user, result.stderr))
+            if not gets:
+                self.assertIn('org.postcopyd.Error.NotAuthorized', result.stderr)
+
+
+class TestPolkit(WithPolkit):
+    def setUp(self):
+        super().setUp()
+        self.start_polkit()
 
     def test_who_may_what(self):
         daemon = self.start(G)

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define STATUS_USEC (2 * G_USEC_PER_SEC)
-#define FOLDER      "snapshots"
 
 typedef enum { NOT_HELD, STOPPED, FROZEN, SOURCE } Held;
 
@@ -194,7 +193,7 @@ directory_of (const PcdActionHost *host)
 {
   if (host->directory)
     return g_strdup (host->directory);
-  return host->state_dir ? g_build_filename (host->state_dir, FOLDER, NULL) : NULL;
+  return host->state_dir ? g_build_filename (host->state_dir, PCD_BUNDLE_FOLDER, NULL) : NULL;
 }
 
 static PostcopydOutcome
