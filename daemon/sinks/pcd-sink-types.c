@@ -5,7 +5,14 @@
 #include <gio/gio.h>
 #include <string.h>
 
+#ifdef PCD_WITH_WEBHOOK
+#include "sinks/webhook/pcd-webhook.h"
+#endif
+
 static const PcdSinkType *const types[] = {
+#ifdef PCD_WITH_WEBHOOK
+  &pcd_webhook_sink_type,
+#endif
   NULL,
 };
 
