@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Text for people and JSON for programs, out of one PcdClientState. */
+/* A table for people and JSON for programs, out of one PcdClientState. */
 #include "ctl/pcd-show.h"
 
 #include "core/pcd-json.h"
@@ -101,117 +101,6 @@ pcd_show_table (const PcdClientState *state)
     g_autofree char *line = g_strnfill (total, '-');
     g_string_append_printf (text, "%s\n", line);
   }
-  g_string_append_c (text, '\n');
-  return g_string_free (g_steal_pointer (&text), FALSE);
-}
-
-static void append_field (GString *text, const char *name, const char *format, ...)
-    G_GNUC_PRINTF (3, 4);
-
-static void
-append_field (GString *text, const char *name, const char *format, ...)
-{
-  va_list args;
-
-  va_start (args, format);
-  g_autofree char *value = g_strdup_vprintf (format, args);
-  va_end (args);
-  g_autofree char *printable = pcd_text_printable (value);
-  g_string_append_printf (text, "%-15s %s\n", name, printable);
-}
-
-static void
-append_measurements (GString *text, const PcdClientMigration *migration)
-{
-  if (!migration->measured && pcd_show_has_ended (migration))
-    return;
-  if (!migration->measured) {
-    append_field (text, "Threads:", "not measured");
-    return;
-  }
-  append_field (text, "Blocked vCPUs:", "%u of %u", migration->n_blocked_vcpus, migration->n_vcpus);
-  append_field (text, "Blocked others:", "%u", migration->n_blocked_others);
-}
-
-static void
-append_socket (GString *text, const PcdClientSocket *s)
-{
-  append_field (
-      text, "Connection:", "%s to %s, %s, heard %.1f s ago, %u unacknowledged, %u retransmissions",
-      s->local, s->remote, s->armed ? "armed" : "not armed", (double)s->heard_usec / 1e6,
-      s->unacked, s->retransmits);
-}
-
-static void
-append_progress (GString *text, const PcdClientMigration *migration)
-{
-  if (!migration->asked)
-    return;
-  g_autofree char *known =
-      migration->progress.known ? pcd_progress_to_text (&migration->progress) : NULL;
-  append_field (text, "Missing:", "%s%s", known ? "" : "unknown: ", known ?: migration->problem);
-}
-
-static void
-append_doing (GString *text, const PcdClientMigration *migration)
-{
-  const gboolean has_text = *migration->doing_text;
-  g_autofree char *share =
-      migration->doing_total ? g_strdup_printf (" (%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT ")",
-                                                migration->doing_done, migration->doing_total)
-                             : NULL;
-
-  append_field (text, "Does:", "%s%s%s%s", migration->doing, has_text ? ": " : "",
-                migration->doing_text, share ?: "");
-}
-
-static void
-append_policy (GString *text, const PcdClientMigration *migration)
-{
-  g_autofree char *next = pcd_time_to_text (migration->next_time);
-
-  if (*migration->policy)
-    append_field (text, "Policy:", "%s (%s)%s", migration->policy, migration->policy_source,
-                  migration->held ? ", held" : "");
-  else if (migration->held)
-    append_field (text, "Policy:", "held");
-  if (*migration->last_action)
-    append_field (text, "Did:", "%s: %s%s%s", migration->last_action, migration->last_outcome,
-                  *migration->last_reason ? ": " : "", migration->last_reason);
-  if (*migration->doing)
-    append_doing (text, migration);
-  if (*migration->next_action && migration->next_time)
-    append_field (text, "Will:", "%s, at %s", migration->next_action, next);
-  else if (*migration->next_action)
-    append_field (text, "Will:", "%s, once the destination's libvirt answers",
-                  migration->next_action);
-  if (migration->incident)
-    append_field (text, "Incident:", "%" G_GINT64_FORMAT, migration->incident);
-}
-
-char *
-pcd_show_block (const PcdClientState *state, const PcdClientMigration *migration)
-{
-  g_autoptr (GString) text = g_string_new (NULL);
-  g_autofree char *since = pcd_time_to_text (migration->phase_time);
-  g_autofree char *phase = describe_phase (state, migration);
-
-  append_field (text, "Name:", "%s", migration->name);
-  append_field (text, "UUID:", "%s", migration->uuid);
-  append_field (text, "Role:", "%s", migration->role);
-  append_field (text, "Phase:", "%s, since %s", phase, since);
-  append_field (text, "Flow:", "%s", word_or_dash (migration->flow));
-  append_field (text, "Cause:", "%s", word_or_dash (migration->cause));
-  append_field (text, "QEMU says:", "%s", word_or_dash (migration->qemu_status));
-  if (migration->pid)
-    append_field (text, "QEMU process:", "%d", migration->pid);
-  append_progress (text, migration);
-  append_measurements (text, migration);
-  for (guint i = 0; i < migration->sockets->len; i++)
-    append_socket (text, g_ptr_array_index (migration->sockets, i));
-  if (*migration->note)
-    append_field (text, "Note:", "%s", migration->note);
-  append_policy (text, migration);
   g_string_append_c (text, '\n');
   return g_string_free (g_steal_pointer (&text), FALSE);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What list and status print: a daemon's state as a table, as blocks, as JSON.
+/* What list prints, and status for programs: a daemon's state as a table, as JSON.
  * Pure: makes text, prints nothing, asks nobody. */
 #pragma once
 
@@ -24,9 +24,8 @@ gboolean pcd_show_has_ended (const PcdClientMigration *migration);
  */
 char *pcd_show_disconnected (const PcdClientState *state);
 
-/* All return (transfer full) text that ends with a line end. */
+/* Returns: (transfer full): text that ends with a line end. */
 char *pcd_show_table (const PcdClientState *state);
-char *pcd_show_block (const PcdClientState *state, const PcdClientMigration *migration);
 
 /**
  * pcd_show_json:

@@ -2,7 +2,9 @@
 /* postcopyctl status: everything about the migrations of this host, or of one domain.
  * Old blocks are never shown without saying so first. */
 #include "ctl/pcd-client-progress.h"
+#include "ctl/pcd-look.h"
 #include "ctl/pcd-pick.h"
+#include "ctl/pcd-show-block.h"
 #include "ctl/pcd-show.h"
 #include "ctl/pcd-verbs.h"
 
@@ -16,24 +18,28 @@ typedef struct {
   char *domain; /* what pcd_show_matches () understands; found once: an id ends with its domain */
   gboolean json;
   gboolean watch;
-  gboolean moves; /* there is progress to be watched */
+  gboolean is_live; /* a terminal is painted again every second, for what is as long as it lasts */
+  gboolean moves;   /* there is progress to be watched */
   int exit_code;
-  char *last; /* what was printed last: signals may be about other domains */
+  char *last; /* the JSON of what was printed last: signals may be about other domains */
 } Status;
 
 static char *
 make_text (const Status *self, const PcdClientState *state)
 {
+  const PcdTerminal terminal = pcd_terminal_of (STDOUT_FILENO);
   g_autoptr (GString) text = g_string_new (NULL);
 
-  if (self->json)
-    return pcd_show_json (state, self->domain, !self->watch);
   for (guint i = 0; i < state->migrations->len; i++) {
     const PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
+    PcdShowLook look = { 0 };
     if (!pcd_show_matches (migration, self->domain))
       continue;
-    g_autofree char *block = pcd_show_block (state, migration);
+    const gboolean looked = pcd_look (self->ctl, migration, &look);
+    g_autofree char *block =
+        pcd_show_block (state, migration, looked ? &look : NULL, &terminal, g_get_real_time ());
     g_string_append (text, block);
+    pcd_show_look_clear (&look);
   }
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
@@ -82,13 +88,13 @@ print_status (gpointer data)
   pcd_client_ask_progress (self->client, state, self->domain);
   self->moves = moves (state);
   g_autofree char *warning = pcd_show_disconnected (state);
-  g_autofree char *text = make_text (self, state);
-  g_autofree char *all = g_strconcat (warning ?: "", text, NULL);
+  g_autofree char *json = pcd_show_json (state, self->domain, !self->watch);
   self->exit_code = PCD_EXIT_DONE;
-  if (g_strcmp0 (all, self->last) == 0)
+  if (g_strcmp0 (json, self->last) == 0 && !self->is_live)
     return TRUE;
   g_free (self->last);
-  self->last = g_steal_pointer (&all);
+  self->last = g_strdup (json);
+  g_autofree char *text = self->json ? g_steal_pointer (&json) : make_text (self, state);
   print_heading (self);
   fflush (stdout);
   if (warning)
@@ -113,7 +119,7 @@ on_tick (gpointer data)
 {
   Status *self = data;
 
-  if (self->moves && !print_status (self))
+  if ((self->moves || self->is_live) && !print_status (self))
     pcd_client_end (self->client, PCD_EXIT_DONE);
   return G_SOURCE_CONTINUE;
 }
@@ -158,6 +164,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
     return PCD_EXIT_USAGE;
   }
   status.word = argc > 1 ? argv[1] : NULL;
+  status.is_live = status.watch && !status.json && isatty (STDOUT_FILENO);
   int exit_code = run_status (ctl, &status);
   g_free (status.last);
   g_free (status.domain);

@@ -252,7 +252,7 @@ class TestList(Case):
         self.assertTrue(state['migrations'][0]['stale'])
         result = ctl(self.bus, 'status')
         self.assertRegex(result.stderr, says)
-        self.assertIn('postcopy (last known), since', result.stdout)
+        self.assertIn('pages flow (last known)\n', result.stdout)
         daemon.tell('connected')
         result = ctl(self.bus, 'list')
         self.assertEqual(result.stderr, '')
@@ -286,22 +286,19 @@ class TestStatus(Case):
         result = ctl(self.bus, 'status', 'g')
         self.assertEqual((result.returncode, result.stderr), (0, ''))
         self.assertRegex(result.stdout, re.compile(
-            r'\AName:           g\n'
-            rf'UUID:           {U1}\n'
-            r'Role:           source\n'
-            r'Phase:          postcopy, since .*\n'
-            r'Flow:           stalled\n'
-            r'Cause:          -\n'
-            r'QEMU says:      postcopy-active\n'
-            r'QEMU process:   4242\n'
-            r'Missing:        unknown: the script has said nothing\n'
-            r'Blocked vCPUs:  3 of 4\n'
-            r'Blocked others: 0\n'
-            r'Connection:     10\.0\.0\.1:1 to 10\.0\.0\.2:2, armed, heard 1\.5 s ago, '
+            r'\A\* g \(source\): postcopy for .*: nothing arrives any more\n'
+            rf'  UUID:      {U1}\n'
+            r'  Since:     .*\n'
+            r'  QEMU:      process 4242, says postcopy-active\n'
+            r'  Network:   10\.0\.0\.1:1 to 10\.0\.0\.2:2, armed, heard 1\.5 s ago, '
             r'7 unacknowledged, 0 retransmissions\n'
-            r'Note:           three are blocked\n\n\Z'))
-        self.assertIn('Name:           h\n', ctl(self.bus, 'status').stdout)
-        self.assertEqual(ctl(self.bus, 'status', U1.upper()).stdout, result.stdout)
+            r'  Guest:     runs on the destination: never resume it here\n'
+            r'  Missing:   unknown: the script has said nothing\n'
+            r'  Note:      three are blocked\n'
+            r'  You can:   postcopyctl force-pause g  .*\n\n\Z'))
+        self.assertIn('* h (source): precopy for ', ctl(self.bus, 'status').stdout)
+        self.assertEqual(ctl(self.bus, 'status', U1.upper()).stdout.split('\n')[1:],
+                         result.stdout.split('\n')[1:])
         only = json.loads(ctl(self.bus, 'status', U2, '--json').stdout)
         self.assertEqual([m['name'] for m in only['migrations']], ['h'])
 
@@ -317,8 +314,8 @@ class TestStatus(Case):
         for word, name in (('1', 'g'), ('7', '7')):
             for args in ([], ['--connect', f'test://{xml}']):
                 result = ctl(self.bus, *args, 'status', word)
-                self.assertIn(f'Name:           {name}\n', result.stdout, result.stderr)
-                self.assertEqual(result.stdout.count('Name:'), 1)
+                self.assertIn(f'* {name} (source): ', result.stdout, result.stderr)
+                self.assertEqual(result.stdout.count('UUID:'), 1)
         self.assertEqual(ctl(self.bus, 'hold', '1').stdout,
                          'g: held: no automatic action until it is released\n')
         self.assertIn(U1, daemon.tell('orders'))
@@ -331,9 +328,9 @@ class TestStatus(Case):
                     f'progress {U1} source 10485761 20971520 1048576 10000001',
                     f'progress {U2} destination only\\040the\\040source\\040knows')
         text = ctl(self.bus, 'status').stdout
-        self.assertIn('Missing:        10.0 MiB (2561 pages) left of 20.0 MiB, 1.0 MiB/s, '
+        self.assertIn('  Missing:   10.0 MiB (2561 pages) left of 20.0 MiB, 1.0 MiB/s, '
                       'about 11 s\n', text)
-        self.assertIn('Missing:        unknown: only the source knows\n', text)
+        self.assertIn('  Missing:   unknown: only the source knows\n', text)
         g, h = json.loads(ctl(self.bus, 'status', '--json').stdout)['migrations']
         self.assertEqual(g['progress'], {
             'remaining-bytes': 10485761, 'remaining-pages': 2561, 'page-size': 4096,
@@ -344,7 +341,7 @@ class TestStatus(Case):
             'total-bytes': None, 'bytes-per-second': None, 'left-usec': None,
             'reason': 'only the source knows'})
         daemon.tell(f'progress {U1} source 4096 8192 -1 -1')
-        self.assertIn('Missing:        4.0 KiB (1 page) left of 8.0 KiB\n',
+        self.assertIn('  Missing:   4.0 KiB (1 page) left of 8.0 KiB\n',
                       ctl(self.bus, 'status', 'g').stdout)
         self.assertEqual(json.loads(ctl(self.bus, 'status', 'g', '--json').stdout)
                          ['migrations'][0]['progress']['bytes-per-second'], None)
@@ -368,7 +365,7 @@ class TestStatus(Case):
         self.daemon().tell('connected', f'migration {U1} source g precopy none none no 0')
         for args in (['x'], ['x', '--json'], ['x', '--watch']):
             result = ctl(self.bus, 'status', *args)
-            self.assertEqual((result.returncode, result.stdout.count('Name:')), (4, 0))
+            self.assertEqual((result.returncode, result.stdout.count('UUID:')), (4, 0))
             self.assertIn("no migration of a domain 'x' is known here", result.stderr)
 
     def test_watch(self):

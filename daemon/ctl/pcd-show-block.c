@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One migration for people: a headline, facts, what is done and what can be done. */
+#include "ctl/pcd-show-block.h"
+
+#include "ctl/pcd-show.h"
+
+#include <string.h>
+
+#define LABEL_WIDTH 11
+#define INDENT      2
+#define N_COMMANDS  4
+
+typedef struct {
+  const PcdClientState *state;
+  const PcdClientMigration *migration;
+  const PcdShowLook *look;
+  const PcdTerminal *terminal;
+  gint64 now;
+  GString *text;
+} Block;
+
+void
+pcd_show_look_clear (PcdShowLook *look)
+{
+  g_clear_pointer (&look->interface, g_free);
+  g_clear_pointer (&look->obstacle, g_free);
+}
+
+static void add_field (Block *self, const char *label, const char *format, ...)
+    G_GNUC_PRINTF (3, 4);
+
+static void
+add_label (Block *self, const char *label)
+{
+  g_autofree char *padded = g_strdup_printf ("%-*s", LABEL_WIDTH, label);
+
+  g_string_append_printf (self->text, "%*s", INDENT, "");
+  pcd_terminal_paint (self->terminal, self->text, PCD_COLOUR_FAINT, padded);
+}
+
+static void
+add_field (Block *self, const char *label, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_autofree char *value = g_strdup_vprintf (format, args);
+  va_end (args);
+  g_autofree char *printable = pcd_text_printable (value);
+  add_label (self, label);
+  pcd_terminal_wrap (self->terminal, self->text, printable, INDENT + LABEL_WIDTH);
+}
+
+/* As long as a person would say it: 1.5 s, 45 s, 12 min 5 s, 3 h 20 min. */
+static char *
+spell_duration (gint64 usec)
+{
+  const gint64 s = MAX (usec, 0) / G_USEC_PER_SEC;
+
+  if (s < 10)
+    return g_strdup_printf ("%.1f s", (double)MAX (usec, 0) / G_USEC_PER_SEC);
+  if (s < 60)
+    return g_strdup_printf ("%d s", (int)s);
+  if (s < 3600)
+    return g_strdup_printf ("%d min %d s", (int)(s / 60), (int)(s % 60));
+  if (s < 48 * 3600)
+    return g_strdup_printf ("%d h %d min", (int)(s / 3600), (int)(s / 60 % 60));
+  return g_strdup_printf ("%d days", (int)(s / 86400));
+}
+
+/* ---- the headline ---- */
+
+static gboolean
+is_phase (const PcdClientMigration *migration, PcdPhase phase)
+{
+  return g_str_equal (migration->phase, pcd_phase_to_string (phase));
+}
+
+static gboolean
+is_flow (const PcdClientMigration *migration, PcdFlow flow)
+{
+  return is_phase (migration, PCD_PHASE_POSTCOPY) &&
+         g_str_equal (migration->flow, pcd_flow_to_string (flow));
+}
+
+static gboolean
+is_source (const PcdClientMigration *migration)
+{
+  return g_str_equal (migration->role, pcd_role_to_string (PCD_ROLE_SOURCE));
+}
+
+static PcdColour
+colour_of (const PcdClientState *state, const PcdClientMigration *migration)
+{
+  if (!state->connected)
+    return PCD_COLOUR_WARN;
+  if (is_phase (migration, PCD_PHASE_PAUSED) || is_phase (migration, PCD_PHASE_FAILED))
+    return PCD_COLOUR_BAD;
+  if (is_phase (migration, PCD_PHASE_RECOVERING) || is_flow (migration, PCD_FLOW_STALLED) ||
+      is_flow (migration, PCD_FLOW_SLOW) || migration->unattended)
+    return PCD_COLOUR_WARN;
+  return pcd_show_has_ended (migration) ? PCD_COLOUR_FAINT : PCD_COLOUR_GOOD;
+}
+
+static const char *
+explain_cause (const PcdClientMigration *migration)
+{
+  static const struct {
+    PcdCause cause;
+    const char *text;
+  } causes[] = {
+    { PCD_CAUSE_NETWORK, "the network failed" },
+    { PCD_CAUSE_PEER_CLOSED, "the other host closed the connection" },
+    { PCD_CAUSE_OPERATOR, "it was paused on this host" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (causes); i++)
+    if (g_str_equal (migration->cause, pcd_cause_to_string (causes[i].cause)))
+      return causes[i].text;
+  return "the cause is unknown";
+}
+
+/* (nullable) */
+static const char *
+explain (const PcdClientMigration *migration)
+{
+  if (is_phase (migration, PCD_PHASE_PAUSED))
+    return explain_cause (migration);
+  if (migration->unattended)
+    return "libvirt lost its connection and reports a failure; QEMU goes on, nothing is lost";
+  if (is_flow (migration, PCD_FLOW_STALLED))
+    return "nothing arrives any more";
+  if (is_flow (migration, PCD_FLOW_SLOW))
+    return "slow, but pages flow";
+  if (is_flow (migration, PCD_FLOW_FLOWING))
+    return "pages flow";
+  if (is_phase (migration, PCD_PHASE_FAILED))
+    return is_source (migration) ? "the guest was not moved" : "the guest did not arrive here";
+  if (is_phase (migration, PCD_PHASE_GONE))
+    return "QEMU is not there any more";
+  return NULL;
+}
+
+static void
+add_headline (Block *self)
+{
+  const PcdClientMigration *m = self->migration;
+  const PcdColour colour = colour_of (self->state, m);
+  g_autofree char *name = pcd_text_printable (m->name);
+  g_autofree char *duration = spell_duration (self->now - m->phase_time);
+  g_autofree char *phase = g_strdup_printf ("%s%s", m->phase, m->unattended ? " (unattended)" : "");
+  const char *why = explain (m);
+
+  pcd_terminal_paint (self->terminal, self->text, colour, self->terminal->unicode ? "●" : "*");
+  g_string_append_c (self->text, ' ');
+  pcd_terminal_paint (self->terminal, self->text, PCD_COLOUR_STRONG, name);
+  g_string_append_printf (self->text, " (%s): ", m->role);
+  pcd_terminal_paint (self->terminal, self->text, colour, phase);
+  g_string_append_printf (self->text, " %s %s%s%s%s\n", pcd_show_has_ended (m) ? "since" : "for",
+                          duration, why ? ": " : "", why ?: "",
+                          self->state->connected ? "" : " (last known)");
+}
+
+/* ---- facts ---- */
+
+static void
+add_since (Block *self)
+{
+  const PcdClientMigration *m = self->migration;
+  g_autofree char *since = pcd_time_to_text (m->phase_time);
+
+  if (m->incident)
+    add_field (self, "Since:", "%s, incident %" G_GINT64_FORMAT, since, m->incident);
+  else
+    add_field (self, "Since:", "%s", since);
+  if (m->pid)
+    add_field (self, "QEMU:", "process %d, says %s", m->pid, m->qemu_status);
+}
+
+static void
+add_network (Block *self)
+{
+  const PcdClientMigration *m = self->migration;
+
+  for (guint i = 0; i < m->sockets->len; i++) {
+    const PcdClientSocket *s = g_ptr_array_index (m->sockets, i);
+    g_autofree char *heard = spell_duration (s->heard_usec);
+    add_field (self,
+               "Network:", "%s%s%s %s %s, %s, heard %s ago, %u unacknowledged, %u retransmissions",
+               self->look && self->look->interface ? self->look->interface : "",
+               self->look && self->look->interface ? ", " : "", s->local,
+               self->terminal->unicode ? "→" : "to", s->remote, s->armed ? "armed" : "not armed",
+               heard, s->unacked, s->retransmits);
+  }
+  if (m->sockets->len == 0 && is_phase (m, PCD_PHASE_PAUSED))
+    add_field (self, "Network:", "no migration connection");
+}
+
+/* (nullable): what stands in the way of a stop, where something waits. */
+static char *
+describe_stop (const Block *self)
+{
+  if (!self->look)
+    return g_strdup_printf ("'postcopyctl inspect' on this host says whether it can be stopped");
+  switch (self->look->kickable) {
+  case PCD_ANSWER_YES:
+    return g_strdup ("it can be stopped");
+  case PCD_ANSWER_NO:
+    return g_strdup_printf ("it cannot be stopped now, only frozen: %s",
+                            self->look->obstacle ?: "");
+  default:
+    return g_strdup_printf ("whether it can be stopped is not known: %s",
+                            self->look->obstacle ?: "");
+  }
+}
+
+static void
+add_guest (Block *self)
+{
+  const PcdClientMigration *m = self->migration;
+
+  if (pcd_show_has_ended (m))
+    return;
+  if (is_source (m) && !is_phase (m, PCD_PHASE_PRECOPY) && !is_phase (m, PCD_PHASE_DEVICE)) {
+    add_field (self, "Guest:", "runs on the destination: never resume it here");
+    return;
+  }
+  if (is_source (m))
+    return;
+  if (!m->measured) {
+    add_field (self, "Guest:", "its threads were not measured");
+    return;
+  }
+  if (m->n_blocked_vcpus + m->n_blocked_others == 0) {
+    add_field (self, "Guest:", "none of %u vCPU%s waits for missing memory", m->n_vcpus,
+               m->n_vcpus == 1 ? "" : "s");
+    return;
+  }
+  g_autofree char *others =
+      m->n_blocked_others ? g_strdup_printf (" and %u other thread%s of QEMU", m->n_blocked_others,
+                                             m->n_blocked_others == 1 ? "" : "s")
+                          : NULL;
+  g_autofree char *stop = describe_stop (self);
+  add_field (self, "Guest:", "%u of %u vCPU%s%s wait for missing memory; %s", m->n_blocked_vcpus,
+             m->n_vcpus, m->n_vcpus == 1 ? "" : "s", others ?: "", stop);
+}
+
+static void
+add_memory (Block *self)
+{
+  const PcdClientMigration *m = self->migration;
+
+  if (!m->asked)
+    return;
+  g_autofree char *known = m->progress.known ? pcd_progress_to_text (&m->progress) : NULL;
+  add_field (self, "Missing:", "%s%s", known ? "" : "unknown: ", known ?: m->problem);
+}
+
+/* ---- what is done ---- */
+
+static void
+add_doing (Block *self)
+{
+  const PcdClientMigration *m = self->migration;
+  g_autofree char *share =
+      m->doing_total ? g_strdup_printf (" (%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT ")",
+                                        m->doing_done, m->doing_total)
+                     : NULL;
+
+  add_field (self, "Does:", "%s%s%s%s", m->doing, *m->doing_text ? ": " : "", m->doing_text,
+             share ?: "");
+}
+
+static void
+add_next (Block *self)
+{
+  const PcdClientMigration *m = self->migration;
+  const gint64 left = m->next_time - self->now;
+
+  if (!m->next_time) {
+    add_field (self, "Will:", "%s, once the destination's libvirt answers", m->next_action);
+    return;
+  }
+  g_autofree char *when = pcd_time_to_text (m->next_time);
+  g_autofree char *in = left > 0 ? spell_duration (left) : NULL;
+  add_field (self, "Will:", "%s, at %s%s%s%s", m->next_action, when, in ? " (in " : "", in ?: "",
+             in ? ")" : "");
+}
+
+static void
+add_deeds (Block *self)
+{
+  const PcdClientMigration *m = self->migration;
+
+  if (*m->note)
+    add_field (self, "Note:", "%s", m->note);
+  if (*m->policy)
+    add_field (self, "Policy:", "%s (%s)%s", m->policy, m->policy_source,
+               m->held ? ", held: nothing is done by itself" : "");
+  else if (m->held)
+    add_field (self, "Policy:", "held: nothing is done by itself");
+  if (*m->last_action)
+    add_field (self, "Did:", "%s: %s%s%s", m->last_action, m->last_outcome,
+               *m->last_reason ? ": " : "", m->last_reason);
+  if (*m->doing)
+    add_doing (self);
+  if (*m->next_action)
+    add_next (self);
+}
+
+/* ---- what a person might do ---- */
+
+typedef struct {
+  char *command;
+  const char *why;
+} Advice;
+
+static void
+advise (Advice *advice,
+        guint *n,
+        const char *verb,
+        const char *options,
+        const char *name,
+        const char *why)
+{
+  g_autofree char *safe = pcd_text_printable (name);
+  const gboolean plain = strspn (safe, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                       "0123456789._-+:@") == strlen (safe);
+  g_autofree char *quoted = plain ? g_strdup (safe) : g_shell_quote (safe);
+
+  if (*n >= N_COMMANDS)
+    return;
+  advice[*n].command = g_strconcat ("postcopyctl ", verb, " ", quoted, options, NULL);
+  advice[(*n)++].why = why;
+}
+
+static void
+advise_trouble (const Block *self, Advice *advice, guint *n)
+{
+  const PcdClientMigration *m = self->migration;
+
+  if (is_phase (m, PCD_PHASE_PAUSED) && is_source (m))
+    advise (advice, n, "recover", " --wait", m->name, "try now, and wait for the end");
+  else if (is_phase (m, PCD_PHASE_PAUSED) && self->look && self->look->kickable == PCD_ANSWER_YES)
+    advise (advice, n, "stop", "", m->name, "hold the guest until it is recovered");
+  else if (is_phase (m, PCD_PHASE_PAUSED))
+    advise (advice, n, "freeze", "", m->name, "hold the guest until it is recovered");
+  else if (is_flow (m, PCD_FLOW_STALLED))
+    advise (advice, n, "force-pause", "", m->name,
+            "give the connection up, so that it can recover");
+  else
+    advise (advice, n, "status", " --watch", m->name, "see it go on");
+  if (is_phase (m, PCD_PHASE_PAUSED))
+    advise (advice, n, "snapshot", "", m->name, "keep what this host has of its memory");
+  if (m->held)
+    advise (advice, n, "release", "", m->name, "let the policy act again");
+  else if (*m->next_action || *m->doing)
+    advise (advice, n, "hold", "", m->name, "no automatic action from now on");
+}
+
+static void
+add_commands (Block *self)
+{
+  const PcdClientMigration *m = self->migration;
+  Advice advice[N_COMMANDS] = { 0 };
+  guint n = 0;
+  gsize width = 0;
+
+  if (!pcd_show_has_ended (m))
+    advise_trouble (self, advice, &n);
+  if (m->incident) {
+    g_autofree char *id = g_strdup_printf ("%" G_GINT64_FORMAT, m->incident);
+    advise (advice, &n, "incident show", "", id, "all that happened");
+  }
+  for (guint i = 0; i < n; i++)
+    width = MAX (width, strlen (advice[i].command));
+  for (guint i = 0; i < n; i++) {
+    const gboolean fits =
+        self->terminal->columns == 0 ||
+        INDENT + LABEL_WIDTH + width + 2 + strlen (advice[i].why) <= self->terminal->columns;
+    add_label (self, i == 0 ? "You can:" : "");
+    if (fits)
+      g_string_append_printf (self->text, "%-*s  ", (int)width, advice[i].command);
+    else
+      g_string_append (self->text, advice[i].command);
+    if (fits)
+      pcd_terminal_paint (self->terminal, self->text, PCD_COLOUR_FAINT, advice[i].why);
+    g_string_append_c (self->text, '\n');
+    g_free (advice[i].command);
+  }
+}
+
+char *
+pcd_show_block (const PcdClientState *state,
+                const PcdClientMigration *migration,
+                const PcdShowLook *look,
+                const PcdTerminal *terminal,
+                gint64 now)
+{
+  Block self = { state, migration, look, terminal, now, g_string_new (NULL) };
+
+  add_headline (&self);
+  add_field (&self, "UUID:", "%s", migration->uuid);
+  add_since (&self);
+  add_network (&self);
+  add_guest (&self);
+  add_memory (&self);
+  add_deeds (&self);
+  add_commands (&self);
+  g_string_append_c (self.text, '\n');
+  return g_string_free (self.text, FALSE);
+}
