@@ -72,6 +72,10 @@ static const PcdActionSpec specs[PCD_N_ACTIONS] = {
   [PCD_ACTION_SNAPSHOT] = {
     .name = "snapshot", .summary = "keep what this side has of memory and disks", .roles = BOTH,
     .handles_guest = TRUE, .whens = W (STALLED) | W (PAUSED), .once = TRUE, .retry = { 5 * S_I, 2, 60 * S_I, 3 },
+    .params = {
+      { "speed", PCD_PARAM_COUNT, 0, 1000000, 0, NULL, FALSE,
+        "a whole number of MiB/s (0 to 1000000, 0 being without limit)" },
+    },
   },
   [PCD_ACTION_DEBUG] = {
     .name = "debug", .summary = "let a debugger in", .roles = DESTINATION,

@@ -24,6 +24,7 @@ static const struct {
   { "query-blockstats", NULL, PCD_QMP_SAFE },
   { "query-chardev", NULL, PCD_QMP_SAFE },
   { "query-cpus-fast", NULL, PCD_QMP_SAFE },
+  { "query-jobs", NULL, PCD_QMP_SAFE },
   { "query-migrate", NULL, PCD_QMP_SAFE },
   { "query-name", NULL, PCD_QMP_SAFE },
   { "query-named-block-nodes", NULL, PCD_QMP_SAFE },
@@ -36,10 +37,16 @@ static const struct {
   { "human-monitor-command", "gpa2hva", PCD_QMP_SAFE },
   /* drain the block layer: they wait for requests, not for vCPUs */
   { "blockdev-backup", NULL, PCD_QMP_SAFE_FROM_VCPUS },
+  { "blockdev-del", NULL, PCD_QMP_SAFE_FROM_VCPUS },
   { "blockdev-snapshot", NULL, PCD_QMP_SAFE_FROM_VCPUS },
   { "blockdev-snapshot-internal-sync", NULL, PCD_QMP_SAFE_FROM_VCPUS },
   { "blockdev-snapshot-sync", NULL, PCD_QMP_SAFE_FROM_VCPUS },
+  { "job-cancel", NULL, PCD_QMP_SAFE_FROM_VCPUS },
+  { "job-dismiss", NULL, PCD_QMP_SAFE_FROM_VCPUS },
+  { "job-finalize", NULL, PCD_QMP_SAFE_FROM_VCPUS },
   { "transaction", NULL, PCD_QMP_SAFE_FROM_VCPUS },
+  /* a property of a device that is no vCPU's: `share-rw` is all that is asked for */
+  { "qom-get", NULL, PCD_QMP_SAFE_FROM_VCPUS },
   /* waits for every vCPU to leave KVM_RUN, then drains the block layer */
   { "stop", NULL, PCD_QMP_SAFE_IF_KICKABLE },
 };

@@ -34,6 +34,7 @@ typedef struct {
   char *limit;
   char *role;
   char *directory;
+  int speed; /* MiB/s, -1 if not given */
   PcdSnapshotWords snapshot;
   gint64 timeout_usec; /* 0 for none */
 } Options;
@@ -90,6 +91,8 @@ parse (Options *options, int *argc, char ***argv)
   const GOptionEntry snapshot[] = {
     { "directory", 0, 0, G_OPTION_ARG_FILENAME, &options->directory,
       "Make the snapshot in this folder of the host's", "DIR" },
+    { "speed", 0, 0, G_OPTION_ARG_INT, &options->speed,
+      "Copy disks no faster, in MiB/s; 0 (default) for no limit", "N" },
     { "json", 0, 0, G_OPTION_ARG_NONE, &options->snapshot.json, "Of info: the manifest", NULL },
     { "output", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot.output,
       "Of merge: the core to write", "FILE" },
@@ -126,6 +129,8 @@ check (Options *options, int argc)
   else if (options->directory && !g_path_is_absolute (options->directory))
     g_printerr ("%s: --directory: got \"%s\", expected an absolute path\n", program,
                 options->directory);
+  else if (options->speed < -1 || options->speed > 1000000)
+    g_printerr ("%s: --speed: got %d, expected MiB/s (0 to 1000000)\n", program, options->speed);
   else if (options->snapshot.json || options->snapshot.output || options->snapshot.mark_missing)
     g_printerr ("%s: --json, --output and --mark-missing are for info and merge\n", program);
   else if (options->timeout &&
@@ -168,6 +173,8 @@ to_variant (const Options *options)
     g_variant_dict_insert (&dict, "limit", "s", options->limit);
   if (options->directory)
     g_variant_dict_insert (&dict, "directory", "s", options->directory);
+  if (options->speed >= 0)
+    g_variant_dict_insert (&dict, "speed", "u", (guint)options->speed);
   if (options->without_proof)
     g_variant_dict_insert (&dict, "without-proof", "b", TRUE);
   return g_variant_new ("(s@a{sv})", pcd_action_to_string (options->action),
@@ -250,7 +257,7 @@ ask (const PcdCtl *ctl, const Options *options, const char *domain)
 static int
 run (const PcdCtl *ctl, const PcdVerb *verb, PcdActionKind action, int argc, char **argv)
 {
-  g_auto (Options) options = { .verb = verb, .action = action };
+  g_auto (Options) options = { .verb = verb, .action = action, .speed = -1 };
   int parsed = parse (&options, &argc, &argv);
 
   if (parsed >= 0)
@@ -300,8 +307,9 @@ run_snapshot (const PcdCtl *ctl, int argc, char **argv)
 
 const PcdVerb pcd_verb_snapshot = {
   .name = "snapshot",
-  .synopsis = "DOMAIN [--directory DIR]" COMMON " | verify BUNDLE | info BUNDLE [--json] | "
-              "merge SOURCE DESTINATION --output FILE [--mark-missing]",
+  .synopsis =
+      "DOMAIN [--directory DIR] [--speed N]" COMMON " | verify BUNDLE | info BUNDLE [--json] | "
+      "merge SOURCE DESTINATION --output FILE [--mark-missing]",
   .summary = "Keep what this side has of a guest; or read what was kept",
   .run = run_snapshot,
 };

@@ -57,6 +57,35 @@ pages (JsonObject *memory, const char *name)
                           (double)n * PCD_GUEST_PAGE / (1024 * 1024));
 }
 
+/* A part, or why there is none. */
+static void
+show_disk (JsonObject *disk)
+{
+  const gint64 size = json_object_get_int_member_with_default (disk, "size", 0);
+  const char *device = json_object_get_string_member_with_default (disk, "device", NULL);
+  const char *part = json_object_get_string_member_with_default (disk, "part", NULL);
+  const char *reason = json_object_get_string_member_with_default (disk, "reason", NULL);
+  g_autofree char *name = pcd_text_printable (device ? device : "?");
+  g_autofree char *what = pcd_text_printable (part ? part : reason ? reason : "?");
+
+  g_print ("%-12s %s, %.1f MiB: %s%s\n", "Disk:", name, (double)size / (1024 * 1024),
+           part ? "" : "not kept, ", what);
+}
+
+static void
+show_disks (JsonObject *manifest)
+{
+  JsonNode *node = json_object_get_member (manifest, "disks");
+  JsonArray *disks = node && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+
+  line ("Disks:", manifest, "disks-note");
+  for (guint i = 0; disks && i < json_array_get_length (disks); i++) {
+    JsonNode *disk = json_array_get_element (disks, i);
+    if (JSON_NODE_HOLDS_OBJECT (disk))
+      show_disk (json_node_get_object (disk));
+  }
+}
+
 static void
 show (JsonObject *manifest)
 {
@@ -81,7 +110,7 @@ show (JsonObject *manifest)
   g_print ("%-12s %s\n%-12s %s\n%-12s %s\n", "Present:", present, "Missing:", missing,
            "Zero:", zero);
   line ("Layout:", memory, "note");
-  line ("Disks:", manifest, "disks-note");
+  show_disks (manifest);
 }
 
 static int

@@ -16,6 +16,7 @@
 #define NOTE      "note"
 #define MIB       (1024.0 * 1024.0)
 #define NOTE_MAX  256
+#define READ_SIZE (1u << 20)
 
 struct _PcdBundlePart {
   PcdBundle *bundle;
@@ -31,6 +32,7 @@ struct _PcdBundle {
   char *temporary;
   int parent_fd;
   int fd; /* of the temporary folder, locked */
+  guint64 needed;
   GPtrArray *parts;
 };
 
@@ -117,12 +119,19 @@ check_space (PcdBundle *self, guint64 needed, GError **error)
   return FALSE;
 }
 
+gboolean
+pcd_bundle_check_space (PcdBundle *self, guint64 more, GError **error)
+{
+  return check_space (self, self->needed + more, error);
+}
+
 PcdBundle *
 pcd_bundle_new (const char *directory, const char *name, guint64 needed, GError **error)
 {
   g_autoptr (PcdBundle) self = g_new0 (PcdBundle, 1);
 
   self->fd = -1;
+  self->needed = needed;
   self->directory = g_strdup (directory);
   self->name = g_strcanon (g_strdup (name), G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-", '_');
   self->parts = g_ptr_array_new_with_free_func ((GDestroyNotify)part_free);
@@ -167,7 +176,7 @@ PcdBundlePart *
 pcd_bundle_begin_part (PcdBundle *self, const char *name, GError **error)
 {
   PcdBundlePart *part;
-  int fd = openat (self->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int fd = openat (self->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
   if (fd < 0) {
     failed (error, self->directory, name);
@@ -215,6 +224,51 @@ pcd_bundle_part_end (PcdBundlePart *part, GError **error)
   return good;
 }
 
+int
+pcd_bundle_part_get_fd (const PcdBundlePart *part)
+{
+  return part->fd;
+}
+
+static gboolean
+read_all (PcdBundlePart *part, guint64 total, PcdBundleGoOn go_on, gpointer data, GError **error)
+{
+  g_autofree guint8 *buffer = g_malloc (READ_SIZE);
+  ssize_t n;
+
+  while ((n = pread (part->fd, buffer, READ_SIZE, (off_t)part->size)) > 0) {
+    g_checksum_update (part->checksum, buffer, n);
+    part->size += (guint64)n;
+    if (go_on && !go_on (part->size, total, data)) {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was called off");
+      return FALSE;
+    }
+  }
+  return n == 0 || failed (error, part->bundle->directory, part->name);
+}
+
+gboolean
+pcd_bundle_part_end_read (PcdBundlePart *part, PcdBundleGoOn go_on, gpointer data, GError **error)
+{
+  struct stat status;
+
+  if (fstat (part->fd, &status) < 0)
+    return failed (error, part->bundle->directory, part->name);
+  g_checksum_reset (part->checksum);
+  part->size = 0;
+  return read_all (part, (guint64)status.st_size, go_on, data, error) &&
+         pcd_bundle_part_end (part, error);
+}
+
+void
+pcd_bundle_drop_part (PcdBundlePart *part)
+{
+  PcdBundle *self = part->bundle;
+
+  unlinkat (self->fd, part->name, 0);
+  g_ptr_array_remove (self->parts, part);
+}
+
 guint64
 pcd_bundle_part_get_size (const PcdBundlePart *part)
 {
@@ -230,24 +284,38 @@ pcd_bundle_add_text (PcdBundle *self, const char *name, const char *text, GError
          pcd_bundle_part_end (part, error);
 }
 
-gboolean
-pcd_bundle_set_note (PcdBundle *self, const char *text, GError **error)
+static gboolean
+set_note (PcdBundle *self, const char *name, const char *text, GError **error)
 {
   ssize_t length = text ? (ssize_t)strlen (text) : 0;
   gboolean good;
   int fd;
 
-  unlinkat (self->fd, NOTE, 0);
+  unlinkat (self->fd, name, 0);
   if (!text)
     return TRUE;
-  fd = openat (self->fd, NOTE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  fd = openat (self->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   good = fd >= 0 && write (fd, text, (gsize)length) == length && fsync (fd) == 0 &&
          fsync (self->fd) == 0;
   if (!good)
-    failed (error, self->directory, NOTE);
+    failed (error, self->directory, name);
   if (fd >= 0)
     close (fd);
   return good;
+}
+
+gboolean
+pcd_bundle_set_note (PcdBundle *self, const char *text, GError **error)
+{
+  return set_note (self, NOTE, text, error);
+}
+
+gboolean
+pcd_bundle_set_note_of (PcdBundle *self, const char *what, const char *text, GError **error)
+{
+  g_autofree char *name = g_strconcat (NOTE "-", what, NULL);
+
+  return set_note (self, name, text, error);
 }
 
 static JsonArray *
@@ -268,13 +336,50 @@ list_parts (PcdBundle *self)
   return list;
 }
 
+/* (transfer full) (nullable) */
+static char *
+read_note (int folder_fd, const char *name)
+{
+  char text[NOTE_MAX + 1];
+  int fd = openat (folder_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  ssize_t n = fd >= 0 ? read (fd, text, NOTE_MAX) : -1;
+
+  if (fd >= 0)
+    close (fd);
+  return n > 0 ? g_strndup (text, (gsize)n) : NULL;
+}
+
+typedef void (*EachNote) (int folder_fd, const char *name, gpointer data);
+
+static guint
+each_note (int folder_fd, EachNote each, gpointer data)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", folder_fd);
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+  guint n = 0;
+
+  while (dir && (name = g_dir_read_name (dir)))
+    if (g_str_equal (name, NOTE) || g_str_has_prefix (name, NOTE "-")) {
+      each (folder_fd, name, data);
+      n++;
+    }
+  return n;
+}
+
+static void
+remove_note (int folder_fd, const char *name, gpointer data)
+{
+  unlinkat (folder_fd, name, 0);
+}
+
 gboolean
 pcd_bundle_commit (PcdBundle *self, JsonObject *manifest, char **ret_path, GError **error)
 {
   g_autoptr (JsonNode) root = json_node_alloc ();
   g_autofree char *text = NULL;
 
-  pcd_bundle_set_note (self, NULL, NULL);
+  each_note (self->fd, remove_note, NULL);
   json_object_set_array_member (manifest, "parts", list_parts (self));
   json_node_init_object (root, manifest);
   text = json_to_string (root, TRUE);
@@ -293,17 +398,18 @@ pcd_bundle_commit (PcdBundle *self, JsonObject *manifest, char **ret_path, GErro
   return TRUE;
 }
 
-/* (transfer full) (nullable) */
-static char *
-read_note (int folder_fd)
-{
-  char text[NOTE_MAX + 1];
-  int fd = openat (folder_fd, NOTE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  ssize_t n = fd >= 0 ? read (fd, text, NOTE_MAX) : -1;
+typedef struct {
+  PcdBundleFound found;
+  gpointer data;
+} Finder;
 
-  if (fd >= 0)
-    close (fd);
-  return n > 0 ? g_strndup (text, (gsize)n) : NULL;
+static void
+tell_note (int folder_fd, const char *name, gpointer data)
+{
+  const Finder *finder = data;
+  g_autofree char *note = read_note (folder_fd, name);
+
+  finder->found (note, finder->data);
 }
 
 /* Locked by its writer as long as that lives. */
@@ -312,11 +418,11 @@ sweep_one (int parent_fd, const char *name, PcdBundleFound found, gpointer data)
 {
   int fd = openat (parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   gboolean is_abandoned = fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) == 0;
-  g_autofree char *note = is_abandoned ? read_note (fd) : NULL;
+  Finder finder = { found, data };
   gboolean removed = FALSE;
 
-  if (is_abandoned && found)
-    found (note, data);
+  if (is_abandoned && found && each_note (fd, tell_note, &finder) == 0)
+    found (NULL, data);
   if (is_abandoned)
     removed = remove_folder (parent_fd, name);
   if (fd >= 0)

@@ -51,6 +51,37 @@ pcd_bundle_part_write (PcdBundlePart *part, gconstpointer data, gsize size, GErr
 /* Flushes to disk. */
 gboolean pcd_bundle_part_end (PcdBundlePart *part, GError **error);
 
+/**
+ * pcd_bundle_part_get_fd:
+ *
+ * For a part that is not written from its beginning to its end: open for reading and writing. Such
+ * a part is ended with pcd_bundle_part_end_read ().
+ *
+ * Returns: still the part's; good until it is ended or dropped
+ */
+int pcd_bundle_part_get_fd (const PcdBundlePart *part);
+
+/**
+ * PcdBundleGoOn:
+ *
+ * Returns: %FALSE to call it off
+ */
+typedef gboolean (*PcdBundleGoOn) (guint64 done, guint64 total, gpointer data);
+
+/**
+ * pcd_bundle_part_end_read:
+ *
+ * Flushes to disk, and reads all of it for size and checksum.
+ */
+gboolean
+pcd_bundle_part_end_read (PcdBundlePart *part, PcdBundleGoOn go_on, gpointer data, GError **error);
+
+/* Removes the part, in whatever state it is. */
+void pcd_bundle_drop_part (PcdBundlePart *part);
+
+/* Whether so much is free besides what pcd_bundle_new () was told. */
+gboolean pcd_bundle_check_space (PcdBundle *bundle, guint64 more, GError **error);
+
 /* Bytes so far. */
 guint64 pcd_bundle_part_get_size (const PcdBundlePart *part);
 
@@ -68,6 +99,15 @@ pcd_bundle_add_text (PcdBundle *bundle, const char *name, const char *text, GErr
 gboolean pcd_bundle_set_note (PcdBundle *bundle, const char *text, GError **error);
 
 /**
+ * pcd_bundle_set_note_of:
+ * @what: a word; each has a note of its own
+ *
+ * As pcd_bundle_set_note ().
+ */
+gboolean
+pcd_bundle_set_note_of (PcdBundle *bundle, const char *what, const char *text, GError **error);
+
+/**
  * pcd_bundle_commit:
  * @manifest: an object; gets a member "parts": [{"name", "size", "sha256"}]
  * @ret_path: (out) (transfer full): the finished folder
@@ -78,13 +118,13 @@ gboolean pcd_bundle_set_note (PcdBundle *bundle, const char *text, GError **erro
 gboolean
 pcd_bundle_commit (PcdBundle *bundle, JsonObject *manifest, char **ret_path, GError **error);
 
-/* @note: (nullable): see pcd_bundle_set_note () */
+/* @note: (nullable): see pcd_bundle_set_note (); called for each note, once without any. */
 typedef void (*PcdBundleFound) (const char *note, gpointer data);
 
 /**
  * pcd_bundle_sweep:
  * @directory: where bundles are made
- * @found: (nullable): called for each, before it is removed
+ * @found: (nullable): called before one is removed
  *
  * Removes what a writer that died left behind: temporary folders that nobody has locked.
  *

@@ -4,6 +4,7 @@
 #include "snapshot/pcd-snapshot.h"
 
 #include "host/pcd-freezer.h"
+#include "snapshot/pcd-disk-clean.h"
 
 #include <gio/gio.h>
 #include <stdio.h>
@@ -89,20 +90,41 @@ pcd_snapshot_note_frozen (PcdBundle *bundle, pid_t pid, GError **error)
   return pcd_bundle_set_note (bundle, text, error);
 }
 
+gboolean
+pcd_snapshot_note_disks (
+    PcdBundle *bundle, pid_t pid, guint16 port, const char *name, GError **error)
+{
+  g_autofree char *text = g_strdup_printf ("disks %d %" G_GUINT64_FORMAT " %u %.150s", (int)pid,
+                                           start_ticks (pid), port, name);
+
+  return pcd_bundle_set_note_of (bundle, "disks", text, error);
+}
+
+static gboolean
+is_same (int pid, guint64 ticks)
+{
+  return pid > 0 && ticks != 0 && start_ticks (pid) == ticks;
+}
+
 static void
 on_found (const char *note, gpointer data)
 {
   guint64 ticks;
-  guint n_thawed = 0;
-  int pid;
+  guint n_thawed = 0, port;
+  int pid, name_at = 0;
 
-  if (!note || sscanf (note, "frozen %d %" G_GUINT64_FORMAT, &pid, &ticks) != 2)
-    return;
-  if (pid <= 0 || ticks == 0 || start_ticks (pid) != ticks)
-    return;
-  pcd_freezer_thaw (pid, &n_thawed, NULL);
-  g_message ("a snapshot of QEMU %d was cut short: %u vCPUs that it had frozen are thawed", pid,
-             n_thawed);
+  if (note && sscanf (note, "frozen %d %" G_GUINT64_FORMAT, &pid, &ticks) == 2 &&
+      is_same (pid, ticks)) {
+    pcd_freezer_thaw (pid, &n_thawed, NULL);
+    g_message ("a snapshot of QEMU %d was cut short: %u vCPUs that it had frozen are thawed", pid,
+               n_thawed);
+  } else if (note &&
+             sscanf (note, "disks %d %" G_GUINT64_FORMAT " %u %n", &pid, &ticks, &port, &name_at) ==
+                 3 &&
+             name_at > 0 && port <= G_MAXUINT16 && is_same (pid, ticks)) {
+    g_message ("a snapshot of QEMU %d was cut short: its copies of disks are ended", pid);
+    pcd_disk_clean_after_death (pid, (guint16)port, note + name_at);
+  }
 }
 
 guint
@@ -174,7 +196,8 @@ describe (const PcdSnapshot *snapshot, JsonArray *absent)
   add_text (guest, "note", snapshot->held_note);
   json_object_set_object_member (manifest, "guest", guest);
   json_object_set_object_member (manifest, "memory", describe_memory (snapshot));
-  json_object_set_array_member (manifest, "disks", json_array_new ());
+  json_object_set_array_member (
+      manifest, "disks", snapshot->disks ? json_array_ref (snapshot->disks) : json_array_new ());
   add_text (manifest, "disks-note", snapshot->disks_note);
   json_object_set_array_member (manifest, "absent", json_array_ref (absent));
   return g_steal_pointer (&manifest);

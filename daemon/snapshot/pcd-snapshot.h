@@ -33,7 +33,9 @@ typedef struct {
  * @held: "source", "stopped", "frozen" or "not held"
  * @held_note: (nullable): why it is not held, or how it was
  * @is_consistent: nothing changed the memory while it was read
- * @disks_note: why there are no disks
+ * @disks: (nullable): of the manifest
+ * @n_disks: how many of them were copied
+ * @disks_note: (nullable): why there are none
  * @texts: (element-type PcdSnapshotText)
  * @n_texts: of @texts
  * @count: what became of the memory
@@ -53,6 +55,8 @@ typedef struct {
   const char *held;
   const char *held_note;
   gboolean is_consistent;
+  JsonArray *disks;
+  guint n_disks;
   const char *disks_note;
   const PcdSnapshotText *texts;
   guint n_texts;
@@ -79,6 +83,16 @@ PcdBundle *pcd_snapshot_begin (const char *directory, const char *name, pid_t pi
  */
 gboolean pcd_snapshot_note_frozen (PcdBundle *bundle, pid_t pid, GError **error);
 
+/**
+ * pcd_snapshot_note_disks:
+ * @port: at which QEMU is served while it copies its disks
+ * @name: of the domain
+ *
+ * To be called before QEMU is told: should this process die, who sweeps tells QEMU that it is over.
+ */
+gboolean pcd_snapshot_note_disks (
+    PcdBundle *bundle, pid_t pid, guint16 port, const char *name, GError **error);
+
 /* Writes the texts and the manifest; @ret_path as in pcd_bundle_commit (). */
 gboolean pcd_snapshot_commit (PcdBundle *bundle,
                               const PcdSnapshot *snapshot,
@@ -89,8 +103,8 @@ gboolean pcd_snapshot_commit (PcdBundle *bundle,
  * pcd_snapshot_sweep:
  * @directory: of snapshots; need not exist
  *
- * Removes what a writer that died left, and thaws the guest that it had frozen, if that QEMU is
- * still the same.
+ * Removes what a writer that died left, thaws the guest that it had frozen, and has its copies of
+ * disks ended, if that QEMU is still the same.
  *
  * Returns: how many were removed
  */

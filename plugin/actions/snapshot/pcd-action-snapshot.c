@@ -5,7 +5,7 @@
 
 #include "actions/freeze/pcd-action-freeze.h"
 #include "actions/resume/pcd-action-resume.h"
-#include "actions/snapshot/pcd-snapshot-state.h"
+#include "actions/snapshot/pcd-snapshot-disks.h"
 #include "actions/stop/pcd-action-stop.h"
 
 #include <string.h>
@@ -204,11 +204,11 @@ tell (const PcdReason *reason,
 {
   return pcd_action_done (reason,
                           "%s: %" G_GUINT64_FORMAT " pages, %" G_GUINT64_FORMAT
-                          " missing, in %.1f s, guest %s%s%s%s",
+                          " missing, in %.1f s, %u disks, guest %s%s%s%s",
                           path, snapshot->count.present, snapshot->count.missing,
-                          (double)snapshot->took_usec / G_USEC_PER_SEC, snapshot->held,
-                          snapshot->is_consistent ? "" : ", not consistent", still_held ? "; " : "",
-                          still_held ? still_held : "");
+                          (double)snapshot->took_usec / G_USEC_PER_SEC, snapshot->n_disks,
+                          snapshot->held, snapshot->is_consistent ? "" : ", not consistent",
+                          still_held ? "; " : "", still_held ? still_held : "");
 }
 
 static PostcopydOutcome
@@ -226,12 +226,17 @@ fill (Hold *hold, PcdBundle *bundle, const PcdReason *reason)
                            .cause = migration->cause,
                            .incident = host->incident,
                            .connection = host->connection,
-                           .disks_note = "this version keeps no disks",
                            .texts = texts,
                            .n_texts = PCD_SNAPSHOT_N_TEXTS };
-  gboolean good = take_hold (hold, bundle, &error) &&
-                  keep_memory (hold, bundle, &snapshot, &layout_note, &error);
+  g_autoptr (PcdSnapshotDisks) disks = NULL;
+  g_autoptr (JsonArray) disk_list = NULL;
+  gboolean good = take_hold (hold, bundle, &error);
 
+  /* As they are now, while the guest is held; they are copied beside all that follows. */
+  if (good) {
+    disks = pcd_snapshot_disks_begin (&hold->side, bundle);
+    good = keep_memory (hold, bundle, &snapshot, &layout_note, &error);
+  }
   snapshot.held = held_words[hold->held];
   snapshot.held_note = hold->note;
   snapshot.layout_note = layout_note;
@@ -239,8 +244,13 @@ fill (Hold *hold, PcdBundle *bundle, const PcdReason *reason)
     pcd_snapshot_get_texts (&hold->side, hold->held == SOURCE || hold->held == STOPPED, texts,
                             &snapshot.began_usec);
   still_held = let_go (hold, bundle);
-  if (good)
+  if (good) {
+    pcd_snapshot_disks_finish (disks);
+    snapshot.disks = disk_list = pcd_snapshot_disks_describe (disks);
+    snapshot.disks_note = pcd_snapshot_disks_get_note (disks);
+    snapshot.n_disks = pcd_snapshot_disks_get_n (disks);
     good = pcd_snapshot_commit (bundle, &snapshot, &path, &error);
+  }
   pcd_snapshot_clear_texts (texts);
   g_clear_pointer (&snapshot.layout, pcd_ram_layout_free);
   if (good)
@@ -280,6 +290,6 @@ const PostcopydPlugin pcd_action_snapshot_plugin = {
   .struct_size = sizeof (PostcopydPlugin),
   .name = "snapshot",
   .kind = "action",
-  .description = "Keep what this side has of the guest's memory, and its state.",
+  .description = "Keep what this side has of the guest's memory, its disks and its state.",
   .action = &action,
 };

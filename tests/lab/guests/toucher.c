@@ -2,7 +2,10 @@
 /* A guest that does nothing but write memory, so that a migration's result can be checked.
  * Each vCPU owns a slice; round r writes { r, page number } at the start of every page, in order.
  * At any instant a slice is therefore: pages with r, then pages with r - 1. pcdlab/verify.py is
- * the other half of this contract. */
+ * the other half of this contract.
+ *
+ * With disks=N it stops there after the first round and writes numbers 1, 2, 3 ... to N disks in
+ * turn, a sector full of each; pcdlab/disks.py is the other half of that. */
 #include <stdint.h>
 
 #define FIRST_MIB     16 /* below: this program, the BIOS's areas */
@@ -10,6 +13,10 @@
 #define PAGE          4096
 #define SERIAL        0x3f8
 #define SECOND_SERIAL 0x2f8 /* ticks there too, whether anybody takes them or not */
+#define ATA           0x1f0 /* the first IDE channel: two disks */
+#define ATA_CONTROL   0x3f6
+#define SECTOR        512
+#define STEP          7919 /* prime: all over the disk, and each sector once in a round */
 #define LAPIC_ICR_LOW ((volatile uint32_t *)0xfee00300)
 #define LAPIC_SVR     ((volatile uint32_t *)0xfee000f0)
 
@@ -80,6 +87,46 @@ start_others (void)
   }
 }
 
+static void
+wait_for_disk (uint8_t mask, uint8_t value)
+{
+  while ((inb (ATA + 7) & mask) != value)
+    ;
+}
+
+static void
+write_sector (uint32_t disk, uint32_t sector, uint64_t number)
+{
+  uint64_t data[SECTOR / sizeof number];
+  const void *next = data;
+  uint64_t count = SECTOR / 2;
+
+  for (uint32_t i = 0; i < SECTOR / sizeof number; i++)
+    data[i] = number;
+  outb (ATA + 6, (uint8_t)(0xe0 | disk << 4 | (sector >> 24 & 15)));
+  wait_for_disk (0xc0, 0x40); /* not busy, ready */
+  outb (ATA + 2, 1);
+  outb (ATA + 3, (uint8_t)sector);
+  outb (ATA + 4, (uint8_t)(sector >> 8));
+  outb (ATA + 5, (uint8_t)(sector >> 16));
+  outb (ATA + 7, 0x30);       /* WRITE SECTORS */
+  wait_for_disk (0x88, 0x08); /* it takes data */
+  __asm__ volatile("rep outsw" : "+S"(next), "+c"(count) : "d"((uint16_t)ATA) : "memory");
+  wait_for_disk (0x80, 0);
+}
+
+static void
+write_disks (uint32_t disks, uint32_t sectors, uint32_t rest)
+{
+  outb (ATA_CONTROL, 2); /* no interrupts */
+  for (uint64_t number = 1;; number++) {
+    write_sector ((uint32_t)(number % disks), (uint32_t)(number / disks * STEP % sectors), number);
+    if (number % 16 == 0)
+      print (".");
+    pause_a_while (rest);
+  }
+}
+
 /* Called by toucher.S on every vCPU; @info is the multiboot information's address. */
 void touch_memory (uint32_t vcpu, uint32_t info);
 
@@ -92,6 +139,7 @@ touch_memory (uint32_t vcpu, uint32_t info)
   uint32_t vcpus = argument (line, "vcpus", 1);
   uint64_t pages = (uint64_t)argument (line, "mib", 16) * 256 / vcpus;
   uint32_t rest = argument (line, "rest", 0);
+  uint32_t disks = argument (line, "disks", 0);
   uint64_t first = FIRST_MIB * 256 + vcpu * pages;
 
   if (vcpu == 0) {
@@ -115,6 +163,8 @@ touch_memory (uint32_t vcpu, uint32_t info)
         while (rounds[i] == 0)
           pause_a_while (100);
       print ("toucher: ready\n");
+      if (disks > 0)
+        write_disks (disks, argument (line, "sectors", 1), rest);
     } else {
       print (".");
       outb (SECOND_SERIAL, '.');

@@ -20,10 +20,11 @@ class Migration:
     network             "migration" or "alternate", of both libvirt's connection and the stream
     transport           of libvirt's connection; see tls.use_tls() for "tls"
     tls                 the stream is encrypted, too
+    unsafe              disks are in files that both hosts see, by one kernel's cache
     """
 
     def __init__(self, lab, vm, p2p=True, bandwidth=20, postcopy_bandwidth=2, network="migration",
-                 transport="tcp", tls=False):
+                 transport="tcp", tls=False, unsafe=False):
         self.lab = lab
         self.vm = vm
         self.name = vm.name
@@ -33,6 +34,7 @@ class Migration:
         self.network = network
         self.transport = transport
         self.tls = tls
+        self.unsafe = unsafe
         self.virsh = None
         self.t_start = self.t_postcopy = self.t_resume = None
 
@@ -40,7 +42,8 @@ class Migration:
         address = self.lab.dst.addresses[network]
         return ["virsh", "-c", "qemu:///system", "migrate", "--live", "--postcopy",
                 *(["--p2p"] if self.p2p else []),
-                *(["--tls"] if self.tls else []), *options,
+                *(["--tls"] if self.tls else []),
+                *(["--unsafe"] if self.unsafe else []), *options,
                 "--postcopy-bandwidth", str(self.postcopy_bandwidth), self.name,
                 f"qemu+{self.transport}://{address}/system", f"tcp://{address}"]
 

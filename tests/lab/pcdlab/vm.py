@@ -6,6 +6,7 @@ import re
 import signal
 from xml.sax.saxutils import escape
 
+from . import disks
 from . import guest as guests
 from .guest import kvm_boots_linux
 from .proc import LabError
@@ -67,11 +68,13 @@ class VM:
     devices  more device XML (decoys: VNC, serial over TCP …)
     tcg      this VM does not use KVM even where it works
     memfd    the memory is a shared memfd, not anonymous
+    disks    raw disk images that both hosts see; the toucher writes numbers to them, and no more
+             memory than its first round: see disks.py
     monitor  gives QEMU a QMP socket of the tests' own, on both hosts; see qmp()
     """
 
     def __init__(self, lab, name="g", guest="toucher", vcpus=1, mib=64, rest=0, memory=None,
-                 devices="", tcg=False, monitor=False, memfd=False):
+                 devices="", tcg=False, monitor=False, memfd=False, disks=()):
         self.lab = lab
         self.name = name
         self.guest = guest
@@ -82,6 +85,7 @@ class VM:
         self.devices = devices
         self.monitor = monitor
         self.memfd = memfd
+        self.disks = list(disks)
         self.kvm = lab.state["kvm"] and not tcg and (guest != "linux" or kvm_boots_linux())
         if guest == "toucher" and self.memory < mib + 18:
             raise LabError(f"{name}: {mib} MiB to touch do not fit into {self.memory} MiB")
@@ -103,12 +107,14 @@ class VM:
         else:
             kernel, initrd = guests.toucher(self.lab.dir), ""
             cmdline = f"mib={self.mib} vcpus={self.vcpus} rest={self.rest}"
+            if self.disks:
+                cmdline += f" disks={len(self.disks)} sectors={disks.sectors(self.disks[0])}"
         small = self.guest == "toucher" and os.path.exists(QBOOT)
         return XML.format(
             loader=f"\n    <loader type='rom'>{QBOOT}</loader>" if small else "",
             type="kvm" if self.kvm else "qemu", name=self.name, memory=self.memory,
             vcpus=self.vcpus, backing=MEMFD if self.memfd else "", kernel=kernel, initrd=initrd, cmdline=escape(cmdline),
-            cpu=KVM_CPU if self.kvm else "", devices=self.devices,
+            cpu=KVM_CPU if self.kvm else "", devices=self.devices + disks.xml(self.disks),
             commandline=MONITOR.format(path=self.monitor_path) if self.monitor else "")
 
     def start(self, timeout=60):
@@ -120,7 +126,7 @@ class VM:
         self.lab.state["vms"][self.name] = {
             "guest": self.guest, "vcpus": self.vcpus, "mib": self.mib, "rest": self.rest,
             "memory": self.memory, "devices": self.devices, "tcg": not self.kvm,
-            "monitor": self.monitor, "memfd": self.memfd}
+            "monitor": self.monitor, "memfd": self.memfd, "disks": self.disks}
         self.lab.save()
         path = os.path.join(self.lab.dir, f"{self.name}.xml")
         with open(path, "w") as f:
