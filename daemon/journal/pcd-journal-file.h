@@ -10,7 +10,7 @@
 G_BEGIN_DECLS
 
 #define PCD_JOURNAL_FILE    "journal.sqlite"
-#define PCD_JOURNAL_VERSION 1
+#define PCD_JOURNAL_VERSION 2
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (sqlite3, sqlite3_close)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (sqlite3_stmt, sqlite3_finalize)
@@ -50,7 +50,7 @@ char *pcd_journal_file_set_aside (const char *path, const char *suffix, GError *
  * pcd_journal_file_open:
  * @ret_notice: (out) (transfer full) (nullable): what was set aside, why, and where it is
  *
- * Opens for writing; a damaged or newer one is set aside before.
+ * Opens for writing; a damaged or newer one is set aside before, an older one brought up to date.
  *
  * Returns: (transfer full): for one thread at a time
  */

@@ -2,6 +2,7 @@
 /* Opens the journal's database: checks it, sets it aside if it cannot be used, makes a fresh one.
  */
 #include "journal/pcd-journal-file.h"
+#include "journal/pcd-note-write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,10 +42,19 @@ static const char schema[] =
     " PRIMARY KEY (uuid, flag)) STRICT, WITHOUT ROWID;";
 
 /* Prepared to see that the tables are what this version expects; never run. */
-static const char *const probes[] = {
-  "SELECT id, uuid, name, role, boot, began, ended, how, ladder FROM incidents",
-  "SELECT id, incident, time, kind, ticket, action, who, outcome, reason, record FROM timeline",
-  "SELECT uuid, flag, value FROM flags",
+static const struct {
+  int since; /* version */
+  const char *sql;
+} probes[] = {
+  { 1, "SELECT id, uuid, name, role, boot, began, ended, how, ladder FROM incidents" },
+  { 1, "SELECT id, incident, time, kind, ticket, action, who, outcome, reason, record "
+       "FROM timeline" },
+  { 1, "SELECT uuid, flag, value FROM flags" },
+  { 2, "SELECT uuid FROM queue" },
+  { 2, "SELECT id, stream, kind, time, json, size, total FROM notes" },
+  { 2,
+    "SELECT name, position, delivered, refused, dropped, untold, untold_first, untold_last, acks "
+    "FROM sinks" },
 };
 
 /* The cache is small: a daemon that waits for months shall not hold what it never reads. */
@@ -110,11 +120,13 @@ check_identity (sqlite3 *db, const char *path, int *ret_version, GError **error)
 }
 
 static gboolean
-check_tables (sqlite3 *db, const char *path, GError **error)
+check_tables (sqlite3 *db, int version, const char *path, GError **error)
 {
   for (guint i = 0; i < G_N_ELEMENTS (probes); i++) {
     g_autoptr (sqlite3_stmt) statement = NULL;
-    int rc = sqlite3_prepare_v2 (db, probes[i], -1, &statement, NULL);
+    int rc = probes[i].since <= version
+                 ? sqlite3_prepare_v2 (db, probes[i].sql, -1, &statement, NULL)
+                 : SQLITE_OK;
 
     if (rc == SQLITE_ERROR)
       return refuse (path, PCD_JOURNAL_ERROR_DAMAGED, error, sqlite3_errmsg (db));
@@ -157,9 +169,9 @@ static gboolean
 make_tables (sqlite3 *db, const char *path, GError **error)
 {
   g_autofree char *sql =
-      g_strdup_printf ("BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; "
-                       "COMMIT;",
-                       schema, APPLICATION_ID, PCD_JOURNAL_VERSION);
+      g_strdup_printf ("BEGIN IMMEDIATE; %s %s PRAGMA application_id = %d; "
+                       "PRAGMA user_version = %d; COMMIT;",
+                       schema, pcd_note_schema, APPLICATION_ID, PCD_JOURNAL_VERSION);
   g_autofree char *folder = g_path_get_dirname (path);
 
   if (!exec (db, sql, path, error))
@@ -170,6 +182,17 @@ make_tables (sqlite3 *db, const char *path, GError **error)
   if (fd >= 0)
     close (fd);
   return synced || refuse (path, PCD_JOURNAL_ERROR_DISK, error, "its folder cannot be synced");
+}
+
+/* Version 2 has the queue of notes beside what version 1 had. All or nothing, as the version is in
+ * the file, too: a daemon that is killed here finds the old one again. */
+static gboolean
+bring_up_to_date (sqlite3 *db, const char *path, GError **error)
+{
+  g_autofree char *sql = g_strdup_printf ("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT;",
+                                          pcd_note_schema, PCD_JOURNAL_VERSION);
+
+  return exec (db, sql, path, error);
 }
 
 /* SQLite makes -wal and -shm with the mode of the database: for root only. */
@@ -225,11 +248,14 @@ try_open (const char *path, int *ret_version, GError **error)
   sqlite3_busy_timeout (db, BUSY_MSEC);
   if (!exec (db, pragmas, path, error) || !check_identity (db, path, ret_version, error))
     return NULL;
-  if (*ret_version > 0 && (!check_content (db, path, error) || !check_tables (db, path, error)))
+  if (*ret_version > 0 &&
+      (!check_content (db, path, error) || !check_tables (db, *ret_version, path, error)))
     return NULL;
   if (!set_wal (db, path, error))
     return NULL;
   if (*ret_version == 0 && !make_tables (db, path, error))
+    return NULL;
+  if (*ret_version == 1 && !bring_up_to_date (db, path, error))
     return NULL;
   if (!exec (db, "BEGIN IMMEDIATE; ROLLBACK;", path, error))
     return NULL;
@@ -300,7 +326,7 @@ open_read (const char *path, const char *query, GError **error)
     refuse (path, PCD_JOURNAL_ERROR_NONE_YET, error, "there is nothing in it yet");
     return NULL;
   }
-  return check_tables (db, path, error) ? g_steal_pointer (&db) : NULL;
+  return check_tables (db, version, path, error) ? g_steal_pointer (&db) : NULL;
 }
 
 sqlite3 *

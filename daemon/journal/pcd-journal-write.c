@@ -5,6 +5,7 @@
 #include "journal/pcd-journal-write.h"
 
 #include "journal/pcd-journal-file.h"
+#include "journal/pcd-note-write.h"
 
 /* What must not be lost, waiting for a disk that does not get better. */
 #define MAX_KEPT 10000
@@ -36,8 +37,10 @@ struct _PcdJournalWriter {
   sqlite3 *db;
   sqlite3_stmt *statements[G_N_ELEMENTS (sql)];
   sqlite3_stmt *unset;
-  GPtrArray *open; /* jobs that would write what is open now, should the file be lost */
-  GPtrArray *kept; /* jobs that the disk did not take */
+  PcdNoteWriter *notes;
+  gboolean notes_changed; /* in the last transaction */
+  GPtrArray *open;        /* jobs that would write what is open now, should the file be lost */
+  GPtrArray *kept;        /* jobs that the disk did not take */
   gboolean failing;
   guint dropped;
   guint since_prune;
@@ -81,6 +84,7 @@ pcd_job_unref (PcdJob *job)
   g_free (job->text);
   g_free (job->outcome);
   g_free (job->ladder);
+  g_clear_pointer (&job->limits, g_ptr_array_unref);
   g_clear_error (&job->error);
   g_free (job);
 }
@@ -93,6 +97,7 @@ close_database (PcdJournalWriter *self)
   for (guint i = 0; i < G_N_ELEMENTS (sql); i++)
     g_clear_pointer (&self->statements[i], sqlite3_finalize);
   g_clear_pointer (&self->unset, sqlite3_finalize);
+  pcd_note_writer_release (self->notes);
   g_clear_pointer (&self->db, sqlite3_close);
 }
 
@@ -105,6 +110,8 @@ prepare_all (PcdJournalWriter *self, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS (sql) && rc == SQLITE_OK; i++)
     rc = sqlite3_prepare_v3 (self->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &self->statements[i],
                              NULL);
+  if (rc == SQLITE_OK)
+    rc = pcd_note_writer_prepare (self->notes, self->db);
   return rc == SQLITE_OK || pcd_journal_file_fail (self->db, rc, self->path, error);
 }
 
@@ -147,7 +154,7 @@ bind_event (sqlite3_stmt *statement, const PcdJob *job)
 static int
 write_job (PcdJournalWriter *self, const PcdJob *job)
 {
-  sqlite3_stmt *statement = self->statements[job->kind];
+  sqlite3_stmt *statement = job->kind < G_N_ELEMENTS (sql) ? self->statements[job->kind] : NULL;
 
   switch (job->kind) {
   case PCD_JOB_BEGIN:
@@ -179,6 +186,12 @@ write_job (PcdJournalWriter *self, const PcdJob *job)
     break;
   case PCD_JOB_LADDER:
     return write_ladder (self, job);
+  case PCD_JOB_NOTE:
+    return pcd_note_writer_add (self->notes, job->uuid, job->name, job->time, job->text);
+  case PCD_JOB_SINKS:
+    return pcd_note_writer_set_sinks (self->notes, job->limits);
+  case PCD_JOB_ACK:
+    return pcd_note_writer_ack (self->notes, job->name, &job->ack);
   case PCD_JOB_CLOSE:
   default:
     return SQLITE_OK;
@@ -222,6 +235,8 @@ write_all (PcdJournalWriter *self, GPtrArray *jobs)
       rc = SQLITE_OK;
     }
   }
+  if (rc == SQLITE_OK)
+    rc = pcd_note_writer_settle (self->notes, &self->notes_changed);
   return rc == SQLITE_OK ? sqlite3_exec (self->db, "COMMIT", NULL, NULL, NULL) : rc;
 }
 
@@ -243,6 +258,8 @@ transaction (PcdJournalWriter *self, GPtrArray *jobs, GError **error)
 static gboolean
 replaces (const PcdJob *job, const PcdJob *old)
 {
+  if (job->kind == PCD_JOB_SINKS || old->kind == PCD_JOB_SINKS)
+    return job->kind == old->kind;
   if (job->kind == PCD_JOB_FLAG)
     return old->kind == PCD_JOB_FLAG && g_str_equal (job->uuid, old->uuid) &&
            g_str_equal (job->name, old->name);
@@ -259,9 +276,11 @@ static void
 note (PcdJournalWriter *self, PcdJob *job)
 {
   gboolean adds = job->kind == PCD_JOB_BEGIN || job->kind == PCD_JOB_INTENT ||
-                  job->kind == PCD_JOB_LADDER || (job->kind == PCD_JOB_FLAG && job->text);
+                  job->kind == PCD_JOB_LADDER || job->kind == PCD_JOB_SINKS ||
+                  (job->kind == PCD_JOB_FLAG && job->text);
 
-  if (job->error || job->kind == PCD_JOB_RECORD)
+  if (job->error || job->kind == PCD_JOB_RECORD || job->kind == PCD_JOB_NOTE ||
+      job->kind == PCD_JOB_ACK)
     return;
   for (guint i = self->open->len; i-- > 0;)
     if (replaces (job, g_ptr_array_index (self->open, i)))
@@ -336,6 +355,8 @@ after_failure (PcdJournalWriter *self, GPtrArray *jobs, const GError *error)
     if (pcd_job_is_awaited (job)) {
       g_clear_error (&job->error);
       job->error = g_error_copy (error);
+    } else if (job->kind == PCD_JOB_NOTE) {
+      continue; /* its record is counted */
     } else if (job->kind == PCD_JOB_RECORD || self->kept->len >= MAX_KEPT) {
       self->dropped++;
     } else {
@@ -365,7 +386,7 @@ after_success (PcdJournalWriter *self, GPtrArray *jobs)
     pcd_journal_writer_prune (self);
 }
 
-void
+gboolean
 pcd_journal_writer_run (PcdJournalWriter *self, GPtrArray *jobs)
 {
   g_autoptr (GPtrArray) all = g_steal_pointer (&self->kept);
@@ -375,11 +396,13 @@ pcd_journal_writer_run (PcdJournalWriter *self, GPtrArray *jobs)
   for (guint i = 0; i < jobs->len; i++)
     g_ptr_array_add (all, pcd_job_ref (g_ptr_array_index (jobs, i)));
   if (all->len == 0)
-    return;
+    return FALSE;
+  self->notes_changed = FALSE;
   if (write_somewhere (self, all, &error))
     after_success (self, all);
   else
     after_failure (self, all, error);
+  return !error && self->notes_changed;
 }
 
 gboolean
@@ -410,6 +433,7 @@ pcd_journal_writer_new (const char *path, sqlite3 *db, GPtrArray *open, GError *
 
   self->path = g_strdup (path);
   self->db = db;
+  self->notes = pcd_note_writer_new ();
   self->kept = g_ptr_array_new_with_free_func ((GDestroyNotify)pcd_job_unref);
   self->open = g_ptr_array_new_with_free_func ((GDestroyNotify)pcd_job_unref);
   for (guint i = 0; i < open->len; i++)
@@ -423,6 +447,7 @@ void
 pcd_journal_writer_free (PcdJournalWriter *self)
 {
   close_database (self);
+  pcd_note_writer_free (self->notes);
   g_ptr_array_unref (self->open);
   g_ptr_array_unref (self->kept);
   g_free (self->path);

@@ -5,7 +5,7 @@
 
 #include <sqlite3.h>
 
-#include "journal/pcd-journal.h"
+#include "journal/pcd-journal-notes.h"
 
 G_BEGIN_DECLS
 
@@ -17,18 +17,24 @@ typedef enum {
   PCD_JOB_RESULT,
   PCD_JOB_LADDER,
   PCD_JOB_FLAG,
+  PCD_JOB_NOTE,
+  PCD_JOB_SINKS,
+  PCD_JOB_ACK,
   PCD_JOB_CLOSE, /* the thread's own; never given to pcd_journal_writer_run () */
 } PcdJobKind;
 
 /**
  * PcdJob: one thing to be written. Refcounted; nobody changes it once it was queued but the writer.
- * @uuid: of BEGIN and FLAG
- * @name: the domain of BEGIN, the action of INTENT, the flag of FLAG
+ * @uuid: of BEGIN and FLAG; the stream of NOTE
+ * @name: the domain of BEGIN, the action of INTENT, the flag of FLAG, the kind of NOTE, the sink of
+ * ACK
  * @role: of BEGIN
  * @boot: of BEGIN: the boot in which @ladder means something
- * @text: END: how; RECORD: its JSON; INTENT: who; RESULT: reason; FLAG: value
+ * @text: END: how; RECORD, NOTE: its JSON; INTENT: who; RESULT: reason; FLAG: value
  * @outcome: of RESULT
  * @ladder: (nullable): JSON, of INTENT, RESULT, LADDER
+ * @limits: (element-type PcdNoteLimits): of SINKS
+ * @ack: of ACK
  * @callback: (nullable): of INTENT and FLAG
  * @error: (nullable): set by the writer, of what is waited for
  */
@@ -45,6 +51,8 @@ typedef struct {
   char *text;
   char *outcome;
   char *ladder;
+  GPtrArray *limits;
+  PcdNoteAck ack;
   PcdJournalCallback callback;
   gpointer data;
   GError *error;
@@ -57,6 +65,12 @@ PcdJob *pcd_job_ref (PcdJob *job);
 gboolean pcd_job_is_awaited (const PcdJob *job);
 
 void pcd_job_unref (PcdJob *job);
+
+/* To the writer's thread; from any thread. @job: (transfer full) */
+void pcd_journal_push (PcdJournal *journal, PcdJob *job);
+
+/* Whether so much waits for the disk that what may be lost is to be dropped. */
+gboolean pcd_journal_is_full (PcdJournal *journal);
 
 typedef struct _PcdJournalWriter PcdJournalWriter;
 
@@ -77,8 +91,10 @@ void pcd_journal_writer_free (PcdJournalWriter *writer);
  *
  * On return everything that is awaited has its @error, or is on disk. What must not be lost and
  * could not be written is kept for the next call.
+ *
+ * Returns: whether the queue of notes on disk has changed
  */
-void pcd_journal_writer_run (PcdJournalWriter *writer, GPtrArray *jobs);
+gboolean pcd_journal_writer_run (PcdJournalWriter *writer, GPtrArray *jobs);
 
 /* Whether something waits for the disk to get better: then call run again in a while. */
 gboolean pcd_journal_writer_has_kept (const PcdJournalWriter *writer);

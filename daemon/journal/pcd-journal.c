@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The journal's main-thread half: a queue in, callbacks out. The thread behind it sleeps on the
  * queue and wakes for nothing else. */
-#include "journal/pcd-journal.h"
+#include "journal/pcd-journal-notes.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -42,11 +42,20 @@ struct _PcdJournal {
   GMutex lock;
   GCond cond;
   gboolean finished;
+  void (*watch) (gpointer data);
+  gpointer watch_data;
   int lock_fd;
 };
 
-static void
-journal_unref (PcdJournal *self)
+PcdJournal *
+pcd_journal_ref (PcdJournal *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+pcd_journal_unref (PcdJournal *self)
 {
   if (!g_atomic_ref_count_dec (&self->refs))
     return;
@@ -82,7 +91,7 @@ answer_free (gpointer data)
 {
   Answer *answer = data;
 
-  g_clear_pointer (&answer->journal, journal_unref);
+  g_clear_pointer (&answer->journal, pcd_journal_unref);
   pcd_job_unref (answer->job);
   g_free (answer);
 }
@@ -135,6 +144,15 @@ answer_batch (PcdJournal *self, GPtrArray *batch)
   }
 }
 
+static void
+tell_watch (PcdJournal *self)
+{
+  g_mutex_lock (&self->lock);
+  if (self->watch)
+    self->watch (self->watch_data);
+  g_mutex_unlock (&self->lock);
+}
+
 static gpointer
 writer_thread (gpointer data)
 {
@@ -147,7 +165,8 @@ writer_thread (gpointer data)
     guint n_dropped = (guint)g_atomic_int_and ((guint *)&self->n_dropped, 0);
 
     pcd_journal_writer_drop (self->writer, n_dropped);
-    pcd_journal_writer_run (self->writer, batch);
+    if (pcd_journal_writer_run (self->writer, batch))
+      tell_watch (self);
     answer_batch (self, batch);
   }
   g_clear_pointer (&self->writer, pcd_journal_writer_free);
@@ -156,8 +175,23 @@ writer_thread (gpointer data)
   self->finished = TRUE;
   g_cond_signal (&self->cond);
   g_mutex_unlock (&self->lock);
-  journal_unref (self);
+  pcd_journal_unref (self);
   return NULL;
+}
+
+void
+pcd_journal_watch_notes (PcdJournal *self, void (*func) (gpointer data), gpointer data)
+{
+  g_mutex_lock (&self->lock);
+  self->watch = func;
+  self->watch_data = data;
+  g_mutex_unlock (&self->lock);
+}
+
+const char *
+pcd_journal_get_path (PcdJournal *self)
+{
+  return self->path;
 }
 
 /* ---- opening and closing ---- */
@@ -257,7 +291,7 @@ pcd_journal_open (const char *state_dir, char **ret_notice, GError **error)
     return self;
   if (!self->open)
     self->open = g_ptr_array_new ();
-  journal_unref (self);
+  pcd_journal_unref (self);
   return NULL;
 }
 
@@ -282,15 +316,21 @@ pcd_journal_close (PcdJournal *self)
                self->path);
     g_thread_unref (self->thread);
   }
-  journal_unref (self);
+  pcd_journal_unref (self);
 }
 
 /* ---- what is written ---- */
 
-static void
-push (PcdJournal *self, PcdJob *job)
+void
+pcd_journal_push (PcdJournal *self, PcdJob *job)
 {
   g_async_queue_push (self->queue, job);
+}
+
+gboolean
+pcd_journal_is_full (PcdJournal *self)
+{
+  return g_async_queue_length (self->queue) >= MAX_QUEUED;
 }
 
 static char *
@@ -304,13 +344,13 @@ pcd_journal_add_record (PcdJournal *self, gint64 incident, const PcdRecord *reco
 {
   if (!self)
     return;
-  if (g_async_queue_length (self->queue) >= MAX_QUEUED) {
+  if (pcd_journal_is_full (self)) {
     g_atomic_int_inc (&self->n_dropped);
     return;
   }
   PcdJob *job = pcd_job_new (PCD_JOB_RECORD, incident, record->time);
   job->text = pcd_record_to_json (record);
-  push (self, job);
+  pcd_journal_push (self, job);
 }
 
 gint64
@@ -325,7 +365,7 @@ pcd_journal_begin_incident (
   job->name = g_utf8_make_valid (name ?: "", -1);
   job->role = role;
   job->boot = g_strdup (self->boot);
-  push (self, job);
+  pcd_journal_push (self, job);
   return id;
 }
 
@@ -336,7 +376,7 @@ pcd_journal_end_incident (PcdJournal *self, gint64 incident, const char *how, gi
     return;
   PcdJob *job = pcd_job_new (PCD_JOB_END, incident, time);
   job->text = g_strdup (how);
-  push (self, job);
+  pcd_journal_push (self, job);
 }
 
 /* (transfer full): of what is waited for, and there is no journal. */
@@ -369,7 +409,7 @@ pcd_journal_intent (PcdJournal *self,
   job->data = data;
   if (self && incident != 0) {
     job->ladder = ladder_text (ladder);
-    push (self, job);
+    pcd_journal_push (self, job);
     return;
   }
   if (!self) {
@@ -398,7 +438,7 @@ pcd_journal_result (PcdJournal *self,
   job->outcome = g_strdup (outcome);
   job->text = reason ? g_utf8_make_valid (reason, -1) : NULL;
   job->ladder = ladder_text (ladder);
-  push (self, job);
+  pcd_journal_push (self, job);
 }
 
 void
@@ -408,7 +448,7 @@ pcd_journal_keep_ladder (PcdJournal *self, gint64 incident, const PcdLadder *lad
     return;
   PcdJob *job = pcd_job_new (PCD_JOB_LADDER, incident, 0);
   job->ladder = ladder_text (ladder);
-  push (self, job);
+  pcd_journal_push (self, job);
 }
 
 static PcdJob *
@@ -426,7 +466,7 @@ void
 pcd_journal_set_flag (PcdJournal *self, const char *uuid, const char *flag, const char *value)
 {
   if (self)
-    push (self, flag_job (uuid, flag, value));
+    pcd_journal_push (self, flag_job (uuid, flag, value));
 }
 
 void
@@ -442,7 +482,7 @@ pcd_journal_secure_flag (PcdJournal *self,
   job->callback = callback;
   job->data = data;
   if (self) {
-    push (self, job);
+    pcd_journal_push (self, job);
     return;
   }
   fail_without (job);
