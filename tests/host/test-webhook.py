@@ -19,6 +19,12 @@ import unittest
 
 from webhook_server import Receiver, make_certificates
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+try:
+    import strict_schema
+except ImportError:
+    strict_schema = None  # Debian: python3-jsonschema
+
 PUSH = os.path.abspath(sys.argv[1])
 KEY = b"a signing key of the test"
 TOKEN = "Bearer-Token.of-the-test"
@@ -38,8 +44,14 @@ def credential(name, text, mode=0o600):
     return path(name)
 
 
+def data(i):
+    return {"seq": i + 1, "time": "2026-01-02T03:04:05.678901Z", "monotonic-usec": i, "kind": "phase",
+            "uuid": "11111111-2222-3333-4444-555555555555", "domain": "gräte", "role": "source",
+            "from": "postcopy", "to": "paused"}
+
+
 def notes(n):
-    return "".join(f"n-{i}\tu/source\tphase\t{json.dumps({'seq': i, 'kind': 'phase'})}\n" for i in range(n))
+    return "".join(f"n-{i}\tu/source\tphase\t{json.dumps(data(i))}\n" for i in range(n))
 
 
 class Call:
@@ -108,7 +120,7 @@ class Webhook(unittest.TestCase):
         events = receiver.once()
         self.assertEqual([e["id"] for e in events], [f"n-{i}" for i in range(n) if i not in without])
         for event in events:
-            self.assertEqual(event["data"], {"seq": int(event["id"][2:]), "kind": "phase"})
+            self.assertEqual(event["data"], data(int(event["id"][2:])))
 
     def after(self, *script, n=5, **keys):
         """What became of the calls if the first requests are answered like this."""
@@ -129,6 +141,16 @@ class Webhook(unittest.TestCase):
         self.after(n=120, mode="batched")
         self.assert_story(120)
         self.assertEqual(len(self.receiver.requests), 3)
+
+    @unittest.skipUnless(strict_schema, "no jsonschema (Debian: python3-jsonschema)")
+    def test_schema(self):
+        for mode, name in ("structured", "cloudevent"), ("batched", "cloudevent-batch"):
+            self.receiver = Receiver(path("good"), key=KEY, token=TOKEN)
+            self.after(mode=mode)
+            for _, _, body in self.receiver.requests:
+                self.assertEqual(strict_schema.faults(name, json.loads(body)), [])
+                self.assertNotEqual(strict_schema.faults(name, json.loads(body.replace(b'"1.0"', b'"2.0"'))), [])
+            self.receiver.stop()
 
     def test_plain_http(self):
         with Receiver(None, key=KEY) as receiver:
