@@ -6,6 +6,7 @@
 #include "engine/pcd-notify.h"
 #include "engine/pcd-policy-load.h"
 #include "libvirt/pcd-source.h"
+#include "plugins/pcd-plugins.h"
 
 #include <glib-unix.h>
 #include <locale.h>
@@ -114,26 +115,43 @@ load_config (const Options *options, PcdConfig *ret_config, GError **error)
   return FALSE;
 }
 
+static const char *
+state_dir (const Options *options)
+{
+  return options->state_dir ?: g_getenv ("STATE_DIRECTORY") ?: DEFAULT_STATE_DIR;
+}
+
+/* None of their code runs. */
+static gboolean
+check_plugins (const Options *options, const PcdConfig *config)
+{
+  g_autoptr (GPtrArray) views = pcd_plugins_look (config, state_dir (options));
+  gboolean good = TRUE;
+
+  for (guint i = 0; i < views->len; i++) {
+    const PcdPluginView *view = views->pdata[i];
+    if (view->problem)
+      g_printerr ("postcopyd: plugin %s: %s\n", view->name, view->problem);
+    good = good && !view->problem;
+  }
+  return good;
+}
+
 /* A name that is wrong here would make domains fall back to another policy, on the day. */
 static int
 check_config (const Options *options, const PcdConfig *config)
 {
   g_auto (GStrv) directories = pcd_policy_default_directories (options->policy_dir);
   g_autoptr (GError) error = NULL;
+  const gboolean plugins_are_good = check_plugins (options, config);
   g_autoptr (PcdPolicySet) policies =
       pcd_policy_load_directories ((const char *const *)directories, &error);
 
   if (policies &&
       pcd_config_check_policies (config, policies, options->config ?: DEFAULT_CONFIG, &error))
-    return EXIT_DONE;
+    return plugins_are_good ? EXIT_DONE : EXIT_USAGE;
   g_printerr ("postcopyd: %s\n", error->message);
   return EXIT_USAGE;
-}
-
-static const char *
-state_dir (const Options *options)
-{
-  return options->state_dir ?: g_getenv ("STATE_DIRECTORY") ?: DEFAULT_STATE_DIR;
 }
 
 /* Both or neither: policies are read first, as the configuration cannot fail once it was read. */
@@ -143,7 +161,7 @@ reload (Daemon *self, GError **error)
   g_auto (PcdConfig) config = { 0 };
 
   if (!load_config (self->options, &config, error) ||
-      !pcd_engine_reload_policies (self->engine, error))
+      !pcd_engine_reload_policies (self->engine, &config, error))
     return FALSE;
   pcd_engine_set_config (self->engine, &config);
   return TRUE;

@@ -4,6 +4,7 @@
 
 #include "core/pcd-json.h"
 #include "ctl/pcd-pick.h"
+#include "ctl/pcd-plugin-names.h"
 #include "ctl/pcd-policy-simulate.h"
 #include "ctl/pcd-verbs.h"
 
@@ -24,6 +25,7 @@ const PcdVerb pcd_verb_policy = {
 };
 
 typedef struct {
+  char *config;
   char *policy_dir;
   char *role;
   gboolean use_default;
@@ -301,11 +303,26 @@ usage (void)
   return PCD_EXIT_USAGE;
 }
 
+/* Policies may name the actions of plugins. Where the daemon's own configuration cannot be read, as
+ * by somebody else than root, they are not known. */
+static gboolean
+know_plugins (const Options *options)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) plugins = pcd_plugin_names (options->config, &error);
+
+  if (!plugins)
+    g_printerr ("postcopyctl policy: %s\n", error->message);
+  return plugins || !options->config;
+}
+
 static int
 dispatch (const PcdCtl *ctl, const Options *options, int argc, char **argv)
 {
   const char *verb = argc > 1 ? argv[1] : "";
 
+  if (!know_plugins (options))
+    return PCD_EXIT_USAGE;
   if (g_str_equal (verb, "check"))
     return check (argc - 2, argv + 2);
   if (g_str_equal (verb, "list") && argc == 2)
@@ -331,6 +348,8 @@ run (const PcdCtl *ctl, int argc, char **argv)
   const GOptionEntry entries[] = {
     { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_dir, "Look for policies here only",
       "DIR" },
+    { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
+      "The daemon's configuration, which names plugins", "FILE" },
     { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print JSON", NULL },
     { "default", 0, 0, G_OPTION_ARG_NONE, &options.use_default, "set: back to what is configured",
       NULL },
@@ -350,6 +369,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   int result = pcd_verb_parse (&pcd_verb_policy, entries, &argc, &argv);
   if (result < 0)
     result = dispatch (ctl, &options, argc, argv);
+  g_free (options.config);
   g_free (options.policy_dir);
   g_free (options.role);
   g_strfreev (simulation->outcomes);

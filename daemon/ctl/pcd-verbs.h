@@ -17,6 +17,7 @@ extern const PcdVerb pcd_verb_hold;
 extern const PcdVerb pcd_verb_list;
 extern const PcdVerb pcd_verb_incident;
 extern const PcdVerb pcd_verb_inspect;
+extern const PcdVerb pcd_verb_plugins;
 extern const PcdVerb pcd_verb_policy;
 extern const PcdVerb pcd_verb_probe;
 extern const PcdVerb pcd_verb_recover;

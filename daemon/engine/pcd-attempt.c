@@ -26,11 +26,14 @@ struct _PcdAttempt {
 
 /* No answer after so long: the thread is left behind. */
 static gint64
-allowed_usec (PcdActionKind action, const PcdParams *params)
+allowed_usec (const PcdPlugin *plugin, const PcdAttempt *attempt)
 {
-  switch (action) {
+  const gint64 wish = pcd_plugin_get_action (plugin)->limit_usec;
+
+  switch (attempt->action) {
   case PCD_ACTION_DEBUG: /* and some seconds to end a debugger and to release QEMU */
-    return (gint64)pcd_params_get (params, action, "limit") + 10 * G_USEC_PER_SEC;
+    return (gint64)pcd_params_get (&attempt->params, attempt->action, "limit") +
+           10 * G_USEC_PER_SEC;
   case PCD_ACTION_RECOVER:
     return 40 * G_USEC_PER_SEC; /* libvirt gives up a dead connection after 30 s */
   case PCD_ACTION_DESTROY:
@@ -40,7 +43,7 @@ allowed_usec (PcdActionKind action, const PcdParams *params)
   case PCD_ACTION_FORCE_PAUSE:
     return 15 * G_USEC_PER_SEC;
   default:
-    return 10 * G_USEC_PER_SEC;
+    return wish > 0 ? wish : 10 * G_USEC_PER_SEC;
   }
 }
 
@@ -162,13 +165,20 @@ static void
 launch (PcdAttempt *attempt)
 {
   PcdRequest request = { .action = attempt->action };
+  PcdPlugin *plugin =
+      pcd_plugins_find (attempt->turns->plugins, pcd_action_to_string (attempt->action));
 
   if (!attempt->callbacks || attempt->cancelled) {
     settle (attempt, PCD_OUTCOME_FAILED, "cancelled before it began");
     return;
   }
-  if (!pcd_executor_find (attempt->action)) {
-    settle (attempt, PCD_OUTCOME_REFUSED, "this build of postcopyd has no such action");
+  if (!plugin || !pcd_plugin_get_action (plugin)) {
+    const char *problem = plugin ? pcd_plugin_get_problem (plugin) : NULL;
+    g_autofree char *reason =
+        g_strdup_printf ("there is no action %s: %s", pcd_action_to_string (attempt->action),
+                         problem ? problem : "this postcopyd has not loaded it");
+
+    settle (attempt, PCD_OUTCOME_REFUSED, reason);
     return;
   }
   if (!take_turn (attempt))
@@ -177,8 +187,8 @@ launch (PcdAttempt *attempt)
   request.host.override = attempt->force;
   g_clear_pointer (&attempt->progress.text, g_free);
   attempt->callbacks->starts (attempt, &request, attempt->way, attempt->data);
-  attempt->execution = pcd_executor_start (
-      &request, allowed_usec (attempt->action, &attempt->params), on_answer, attempt);
+  attempt->execution =
+      pcd_executor_start (plugin, &request, allowed_usec (plugin, attempt), on_answer, attempt);
   pcd_execution_on_progress (attempt->execution, on_progress);
   pcd_execution_on_deed (attempt->execution, on_deed);
   g_clear_pointer (&request.host.peers, g_ptr_array_unref);

@@ -12,14 +12,17 @@ G_BEGIN_DECLS
 typedef struct _PcdAttempt PcdAttempt;
 
 /**
- * PcdTurns: at most @parallel recoveries at a time, of all migrations together.
+ * PcdTurns: what attempts of all migrations share. At most @parallel recoveries at a time, of all
+ * migrations together.
  * @recoveries: how many run
  * @waiting: (element-type PcdAttempt): those that wait for their turn
+ * @plugins: all actions
  */
 typedef struct {
   guint parallel;
   guint recoveries;
   GQueue waiting;
+  PcdPlugins *plugins;
 } PcdTurns;
 
 /**

@@ -18,6 +18,9 @@
 /* A group that may be there several times, each with another name: `[peer NAME]`. */
 #define PEER "peer"
 
+/* Likewise, of whose keys we know only some. */
+#define PLUGIN "plugin"
+
 typedef enum {
   KEY_DURATION,
   KEY_DURATION_OR_OFF,
@@ -70,8 +73,9 @@ typedef struct {
   const char *path;
   guint line;
   const char *group;
-  char *section; /* as it is in the file: "arm", "peer b" */
-  PcdPeer *peer; /* in a [peer NAME] */
+  char *section;           /* as it is in the file: "arm", "peer b" */
+  PcdPeer *peer;           /* in a [peer NAME] */
+  PcdPluginConfig *plugin; /* in a [plugin NAME] */
   guint peer_line;
   PcdConfig config;
   guint groups_seen[G_N_ELEMENTS (keys)]; /* line of the group, by its first key's index */
@@ -108,6 +112,7 @@ pcd_config_default (void)
     .recover_parallel = 2,
     .peers = pcd_peers_new (),
     .matches = matches_new (),
+    .plugins = pcd_plugin_configs_new (),
   };
 }
 
@@ -120,6 +125,8 @@ pcd_config_copy (const PcdConfig *config)
     pcd_peers_ref (copy.peers);
   if (copy.matches)
     g_array_ref (copy.matches);
+  if (copy.plugins)
+    g_ptr_array_ref (copy.plugins);
   return copy;
 }
 
@@ -128,6 +135,7 @@ pcd_config_clear (PcdConfig *config)
 {
   g_clear_pointer (&config->peers, pcd_peers_unref);
   g_clear_pointer (&config->matches, g_array_unref);
+  g_clear_pointer (&config->plugins, g_ptr_array_unref);
 }
 
 const PcdPolicyMatch *
@@ -271,6 +279,8 @@ list_known (const char *group)
                             group ? keys[i].name : keys[i].group,
                             !group && g_str_equal (keys[i].group, PEER) ? " NAME" : "");
   }
+  if (!group)
+    g_string_append (list, ", " PLUGIN " NAME");
   return g_string_free (g_steal_pointer (&list), FALSE);
 }
 
@@ -364,6 +374,26 @@ read_peer (Reader *reader, char *name, GError **error)
 }
 
 static gboolean
+read_plugin (Reader *reader, const char *name, GError **error)
+{
+  g_autofree char *problem = NULL;
+
+  reader->plugin = pcd_plugin_configs_add (reader->config.plugins, name, reader->line, &problem);
+  reader->group = PLUGIN;
+  return reader->plugin || refuse (reader, G_KEY_FILE_ERROR_PARSE, error, "%s", problem);
+}
+
+static gboolean
+read_plugin_key (const Reader *reader, const char *key, const char *value, GError **error)
+{
+  g_autofree char *problem = NULL;
+
+  return pcd_plugin_config_set (reader->plugin, key, value, &problem) ||
+         refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error, "[plugin %s] %s",
+                 reader->plugin->name, problem);
+}
+
+static gboolean
 read_group (Reader *reader, char *line, GError **error)
 {
   gsize length = strlen (line);
@@ -375,6 +405,9 @@ read_group (Reader *reader, char *line, GError **error)
   line[length - 1] = '\0';
   if (!finish_peer (reader, error))
     return FALSE;
+  reader->plugin = NULL;
+  if (g_str_has_prefix (line + 1, PLUGIN " "))
+    return read_plugin (reader, line + 1 + strlen (PLUGIN), error);
   if (g_str_equal (line + 1, PEER) || g_str_has_prefix (line + 1, PEER " "))
     return read_peer (reader, line + 1 + strlen (PEER), error);
   for (guint i = 0; i < G_N_ELEMENTS (keys); i++) {
@@ -410,6 +443,8 @@ read_key (Reader *reader, char *line, GError **error)
   if (!reader->group)
     return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
                    "key %s before any group, expected a line such as [arm] above it", quoted_name);
+  if (reader->plugin)
+    return read_plugin_key (reader, name, value, error);
   for (guint i = 0; i < G_N_ELEMENTS (keys); i++) {
     if (!g_str_equal (keys[i].group, reader->group) || !g_str_equal (keys[i].name, name))
       continue;

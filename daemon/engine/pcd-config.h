@@ -5,6 +5,7 @@
 
 #include "core/pcd-duration.h"
 #include "core/pcd-policy-set.h"
+#include "engine/pcd-config-plugin.h"
 #include "engine/pcd-peers.h"
 
 G_BEGIN_DECLS
@@ -27,6 +28,7 @@ G_BEGIN_DECLS
  *   pcd_policy_set_select () wants it: see pcd_config_matches (). Whether there are such policies
  *   is not known here
  * @has_default_policy: the last of @matches is `[policy] default`
+ * @plugins: (element-type PcdPluginConfig): every `[plugin NAME]`; a reference, never changes
  * @allow_destroy: `[host] allow-destroy`: policies that destroy may be used; default false
  */
 typedef struct {
@@ -39,6 +41,7 @@ typedef struct {
   PcdPeers *peers;
   GArray *matches;
   gboolean has_default_policy;
+  GPtrArray *plugins;
   gboolean allow_destroy;
 } PcdConfig;
 

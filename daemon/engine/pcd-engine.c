@@ -371,8 +371,6 @@ pcd_engine_enable_actions (PcdEngine *engine,
   g_autoptr (GError) problem = NULL;
 
   engine->policy_dir = g_strdup (policy_dir);
-  if (!load_policies (engine, error))
-    return FALSE;
   /* Without a journal it still watches; nothing is done then, as no intent can be kept (rule 5). */
   engine->env.journal = pcd_journal_open (state_dir, &notice, &problem);
   if (engine->env.journal)
@@ -383,10 +381,14 @@ pcd_engine_enable_actions (PcdEngine *engine,
     g_warning ("postcopyd only watches, as it cannot keep a journal: %s", problem->message);
   if (notice)
     g_warning ("%s", notice);
+  /* Only one daemon has the journal, and only that one may say what the last one died of. */
+  engine->env.turns.plugins = pcd_plugins_new (engine->env.journal ? state_dir : NULL);
+  pcd_plugins_load (engine->env.turns.plugins, &engine->config, FALSE);
+  if (!load_policies (engine, error))
+    return FALSE;
   engine->env.uri = engine->uri;
   engine->state_dir = g_strdup (state_dir);
   engine->env.state_dir = engine->state_dir;
-  /* Only one daemon has the journal. */
   if (engine->env.journal)
     sweep_snapshots (state_dir);
   engine->env.dry_run = dry_run;
@@ -403,6 +405,7 @@ pcd_engine_free (PcdEngine *engine)
   g_ptr_array_unref (engine->migrations);
   g_clear_pointer (&engine->env.journal, pcd_journal_close);
   g_clear_pointer (&engine->env.policies, pcd_policy_set_unref);
+  g_clear_pointer (&engine->env.turns.plugins, pcd_plugins_free);
   g_clear_pointer (&engine->left, g_ptr_array_unref);
   g_clear_pointer (&engine->flags, g_hash_table_unref);
   g_hash_table_unref (engine->wishes);
@@ -422,10 +425,13 @@ pcd_engine_add_listener (PcdEngine *engine, const PcdListener *listener, gpointe
 }
 
 gboolean
-pcd_engine_reload_policies (PcdEngine *engine, GError **error)
+pcd_engine_reload_policies (PcdEngine *engine, const PcdConfig *config, GError **error)
 {
-  if (!load_policies (engine, error))
+  pcd_plugins_load (engine->env.turns.plugins, config, TRUE);
+  if (!load_policies (engine, error)) {
+    pcd_plugins_load (engine->env.turns.plugins, &engine->config, TRUE);
     return FALSE;
+  }
   for (guint i = 0; i < engine->migrations->len; i++)
     pcd_migration_reselect (g_ptr_array_index (engine->migrations, i));
   return TRUE;

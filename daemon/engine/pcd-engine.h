@@ -132,8 +132,13 @@ gboolean pcd_engine_enable_actions (PcdEngine *engine,
                                     gboolean dry_run,
                                     GError **error);
 
-/* All or nothing: the old policies stay if one file is bad. */
-gboolean pcd_engine_reload_policies (PcdEngine *engine, GError **error);
+/**
+ * pcd_engine_reload_policies:
+ * @config: the new one, whose plugins are loaded first, as policies may name their actions
+ *
+ * All or nothing: the old policies stay if one file is bad.
+ */
+gboolean pcd_engine_reload_policies (PcdEngine *engine, const PcdConfig *config, GError **error);
 
 /**
  * pcd_engine_set_config:

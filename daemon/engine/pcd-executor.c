@@ -3,29 +3,32 @@
  * none came in time. Knows no action. */
 #include "engine/pcd-executor.h"
 
-#include "actions/pcd-actions.h"
+#include "plugins/pcd-plugin-job.h"
 #include "qmp/pcd-monitor-keeper.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 struct _PcdExecution {
   gatomicrefcount refs;
-  const PostcopydAction *action;
-  const char *action_name;
+  PcdPlugin *plugin;
   PostcopydMigration view;
-  PostcopydJob job;
+  PcdPluginJob *job;
   PcdActionHost host;
   GPtrArray *texts; /* owns the strings of @view */
   GArray *params;   /* (element-type PostcopydParam) */
-  gint cancelled;   /* atomic */
   gint64 allowed_usec;
+  gint64 took_usec;
   PostcopydOutcome outcome;
   char reason[512];
   GMutex lock; /* the members up to the next comment */
   char *text;
   guint64 done;
   guint64 total;
-  gboolean told; /* the main thread has not taken it yet */
+  gboolean told;  /* the main thread has not taken it yet */
+  gboolean ended; /* the call came back */
+  gboolean left;  /* nobody waits for that */
   /* Main thread only. */
   PcdExecutionProgress progress;
   PcdExecutionDeed deed;
@@ -48,6 +51,8 @@ execution_unref (PcdExecution *self)
 {
   if (!g_atomic_ref_count_dec (&self->refs))
     return;
+  pcd_plugin_unref (self->plugin);
+  pcd_plugin_job_unref (self->job);
   g_clear_pointer (&self->host.peers, g_ptr_array_unref);
   g_clear_pointer (&self->host.monitor, pcd_monitor_keeper_unref);
   g_ptr_array_unref (self->texts);
@@ -55,18 +60,6 @@ execution_unref (PcdExecution *self)
   g_mutex_clear (&self->lock);
   g_free (self->text);
   g_free (self);
-}
-
-static PcdExecution *
-execution_of (const PostcopydJob *job)
-{
-  return (PcdExecution *)((const char *)job - G_STRUCT_OFFSET (PcdExecution, job));
-}
-
-static int
-is_cancelled (const PostcopydJob *job)
-{
-  return g_atomic_int_get (&execution_of (job)->cancelled);
 }
 
 static gboolean
@@ -89,9 +82,9 @@ on_progress (gpointer data)
 
 /* In the action's thread, which may say it a thousand times a second. */
 static void
-take_progress (const PostcopydJob *job, uint64_t done, uint64_t total, const char *text)
+take_progress (guint64 done, guint64 total, const char *text, gpointer data)
 {
-  PcdExecution *self = execution_of (job);
+  PcdExecution *self = data;
   g_autofree char *valid = text ? g_utf8_make_valid (text, -1) : NULL;
 
   g_mutex_lock (&self->lock);
@@ -197,16 +190,25 @@ pcd_execution_on_deed (PcdExecution *execution, PcdExecutionDeed deed)
   execution->deed = deed;
 }
 
+/* What an action must not answer is a failure of it, and told. */
 static PcdOutcome
-outcome_of (PostcopydOutcome outcome)
+check_answer (PcdExecution *self)
 {
-  switch (outcome) {
+  const int said = (int)self->outcome;
+
+  self->reason[sizeof self->reason - 1] = '\0';
+  switch (self->outcome) {
   case POSTCOPYD_DONE:
     return PCD_OUTCOME_DONE;
   case POSTCOPYD_REFUSED:
-    return PCD_OUTCOME_REFUSED;
   case POSTCOPYD_FAILED:
+    if (!self->reason[0])
+      g_strlcpy (self->reason, "the action gave no reason", sizeof self->reason);
+    return said == POSTCOPYD_REFUSED ? PCD_OUTCOME_REFUSED : PCD_OUTCOME_FAILED;
   default:
+    g_snprintf (self->reason, sizeof self->reason,
+                "the action answered %d, expected %d (done), %d (refused) or %d (failed)", said,
+                POSTCOPYD_DONE, POSTCOPYD_REFUSED, POSTCOPYD_FAILED);
     return PCD_OUTCOME_FAILED;
   }
 }
@@ -228,10 +230,18 @@ static gboolean
 on_answer (gpointer data)
 {
   PcdExecution *self = data;
+  const PcdOutcome outcome = check_answer (self);
+  g_autofree char *reason = g_utf8_make_valid (self->reason, -1);
 
-  if (self->outcome != POSTCOPYD_DONE && !self->reason[0])
-    g_snprintf (self->reason, sizeof self->reason, "the action gave no reason");
-  answer (self, outcome_of (self->outcome), self->reason);
+  /* Others' code is the first to be asked where the time went. */
+  if (pcd_plugin_get_path (self->plugin)) {
+    g_autofree char *timed = g_strdup_printf (
+        "%s%splugin %s took %.3f s", reason, reason[0] ? "; " : "",
+        pcd_plugin_get_name (self->plugin), self->took_usec / (double)G_USEC_PER_SEC);
+    answer (self, outcome, timed);
+  } else {
+    answer (self, outcome, reason);
+  }
   return G_SOURCE_REMOVE;
 }
 
@@ -243,9 +253,37 @@ on_deadline (gpointer data)
                                              self->allowed_usec / (double)G_USEC_PER_SEC);
 
   self->deadline_id = 0;
-  g_atomic_int_set (&self->cancelled, 1);
+  pcd_plugin_job_cancel (self->job);
+  g_mutex_lock (&self->lock);
+  self->left = !self->ended;
+  if (self->left)
+    pcd_plugin_set_overdue (self->plugin, TRUE);
+  g_mutex_unlock (&self->lock);
   answer (self, PCD_OUTCOME_FAILED, reason);
   return G_SOURCE_REMOVE;
+}
+
+/* Signals are for the main loop, and not for a thread in which others' code runs. */
+static void
+call (PcdExecution *self)
+{
+  const gint64 began = g_get_monotonic_time ();
+  g_autoptr (GError) error = NULL;
+  sigset_t all;
+
+  if (!pcd_plugin_enter (self->plugin, &error)) {
+    g_strlcpy (self->reason, error->message, sizeof self->reason);
+    self->outcome = POSTCOPYD_REFUSED;
+    return;
+  }
+  sigfillset (&all);
+  if (pcd_plugin_get_path (self->plugin))
+    pthread_sigmask (SIG_BLOCK, &all, NULL);
+  self->outcome = pcd_plugin_get_action (self->plugin)
+                      ->run (&self->view, pcd_plugin_job_get_view (self->job), self->reason,
+                             sizeof self->reason);
+  self->took_usec = g_get_monotonic_time () - began;
+  pcd_plugin_leave (self->plugin);
 }
 
 static gpointer
@@ -253,7 +291,12 @@ run (gpointer data)
 {
   PcdExecution *self = data;
 
-  self->outcome = self->action->run (&self->view, &self->job, self->reason, sizeof self->reason);
+  call (self);
+  g_mutex_lock (&self->lock);
+  self->ended = TRUE;
+  if (self->left)
+    pcd_plugin_set_overdue (self->plugin, FALSE);
+  g_mutex_unlock (&self->lock);
   g_main_context_invoke_full (NULL, G_PRIORITY_DEFAULT, on_answer, self,
                               (GDestroyNotify)execution_unref);
   return NULL;
@@ -291,20 +334,19 @@ describe (PcdExecution *self, const PcdRequest *request)
     .peer_address = keep (self, request->peer_address),
     .n_params = self->params->len,
     .params = (const PostcopydParam *)self->params->data,
-    .internal = &self->host,
+    .internal = pcd_plugin_get_path (self->plugin) ? NULL : &self->host,
+    .incident = self->host.incident,
+    .peer_uri = self->host.peer_uri,
+    .connection = self->host.connection,
+    .phase_since_usec = self->host.phase_since_usec,
+    .flags = (self->host.override ? POSTCOPYD_FORCED : 0) |
+             (self->host.allow_destroy ? POSTCOPYD_DESTROY_ALLOWED : 0),
   };
 }
 
-const PostcopydAction *
-pcd_executor_find (PcdActionKind action)
-{
-  const PostcopydPlugin *plugin = pcd_actions_find (pcd_action_to_string (action));
-
-  return plugin ? plugin->action : NULL;
-}
-
 PcdExecution *
-pcd_executor_start (const PcdRequest *request,
+pcd_executor_start (PcdPlugin *plugin,
+                    const PcdRequest *request,
                     gint64 deadline_usec,
                     PcdExecutionCallback callback,
                     gpointer data)
@@ -313,9 +355,8 @@ pcd_executor_start (const PcdRequest *request,
 
   g_atomic_ref_count_init (&self->refs);
   g_mutex_init (&self->lock);
-  self->action = pcd_executor_find (request->action);
-  self->action_name = pcd_action_to_string (request->action);
-  g_assert (self->action);
+  self->plugin = pcd_plugin_ref (plugin);
+  g_assert (pcd_plugin_get_action (plugin));
   self->texts = g_ptr_array_new_with_free_func (g_free);
   self->params = g_array_new (FALSE, TRUE, sizeof (PostcopydParam));
   self->callback = callback;
@@ -332,21 +373,18 @@ pcd_executor_start (const PcdRequest *request,
   self->host.directory = keep (self, request->host.directory);
   self->host.connection = keep (self, request->host.connection);
   describe (self, request);
-  self->job = (PostcopydJob){
-    .struct_size = sizeof self->job,
-    .deadline_usec = g_get_monotonic_time () + deadline_usec,
-    .cancelled = is_cancelled,
-    .progress = take_progress,
-  };
+  self->job = pcd_plugin_job_new (
+      pcd_plugin_get_name (plugin), g_get_monotonic_time () + deadline_usec,
+      pcd_plugin_get_settings (plugin), pcd_plugin_get_directory (plugin), take_progress, self);
   self->deadline_id = g_timeout_add (deadline_usec / 1000 + 1, on_deadline, self);
-  g_thread_unref (g_thread_new (self->action_name, run, self));
+  g_thread_unref (g_thread_new (pcd_plugin_get_name (plugin), run, self));
   return self;
 }
 
 void
 pcd_execution_cancel (PcdExecution *execution)
 {
-  g_atomic_int_set (&execution->cancelled, 1);
+  pcd_plugin_job_cancel (execution->job);
 }
 
 void

@@ -5,7 +5,7 @@
 
 #include "core/pcd-ladder.h"
 #include "journal/pcd-journal.h"
-#include "postcopyd-plugin.h"
+#include "plugins/pcd-plugins.h"
 
 G_BEGIN_DECLS
 
@@ -79,20 +79,15 @@ typedef struct {
 typedef void (*PcdExecutionCallback) (PcdOutcome outcome, const char *reason, gpointer data);
 
 /**
- * pcd_executor_find:
- *
- * Returns: (nullable): the action's implementation, %NULL if this build has none
- */
-const PostcopydAction *pcd_executor_find (PcdActionKind action);
-
-/**
  * pcd_executor_start:
+ * @plugin: an action that is used
  * @deadline_usec: from now
  * @callback: gets the answer, or "failed" when the deadline passes; the thread is abandoned then
  *
  * Returns: (transfer none): valid until @callback was called
  */
-PcdExecution *pcd_executor_start (const PcdRequest *request,
+PcdExecution *pcd_executor_start (PcdPlugin *plugin,
+                                  const PcdRequest *request,
                                   gint64 deadline_usec,
                                   PcdExecutionCallback callback,
                                   gpointer data);

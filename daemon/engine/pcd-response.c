@@ -465,9 +465,7 @@ static void
 forget_running (PcdResponse *self, const PcdLadderRecord *record, gboolean begun)
 {
   const PcdActionKind action = record->chosen;
-  const gboolean again = !begun || action == PCD_ACTION_RECOVER ||
-                         action == PCD_ACTION_FORCE_PAUSE || action == PCD_ACTION_STOP ||
-                         action == PCD_ACTION_FREEZE || action == PCD_ACTION_RESUME;
+  const gboolean again = !begun || pcd_action_get_spec (action)->repeatable;
   const PcdLadderEvent event = {
     .kind = PCD_LADDER_FINISHED,
     .ticket = record->ticket,

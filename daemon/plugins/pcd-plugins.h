@@ -60,6 +60,9 @@ gboolean pcd_plugin_enter (PcdPlugin *plugin, GError **error);
 /* After the call, in the same thread, however late. */
 void pcd_plugin_leave (PcdPlugin *plugin);
 
+/* Nobody waits any more for a call that is still inside (%TRUE), or that call came back at last. */
+void pcd_plugin_set_overdue (PcdPlugin *plugin, gboolean overdue);
+
 /**
  * pcd_plugins_new:
  * @state_dir: (nullable): where is kept what was running when a daemon died; %NULL: nothing is
@@ -91,6 +94,35 @@ PcdPlugin *pcd_plugins_find (PcdPlugins *plugins, const char *name);
 /* Built-in ones first, then in the order of the configuration. */
 guint pcd_plugins_get_length (PcdPlugins *plugins);
 PcdPlugin *pcd_plugins_get_nth (PcdPlugins *plugins, guint n);
+
+/**
+ * pcd_plugins_look:
+ * @config: read
+ * @state_dir: (nullable): of the daemon, for what was set aside
+ *
+ * Looks at the files that @config names as far as that can be done without running any of their
+ * code, and makes their actions known to policies: for those who are not the daemon.
+ *
+ * Returns: (transfer full) (element-type PcdPluginView)
+ */
+GPtrArray *pcd_plugins_look (const PcdConfig *config, const char *state_dir);
+
+/**
+ * PcdPluginView: what can be seen from outside.
+ * @kind: (nullable): "action" or "sink"
+ * @abi_major: 0 if it could not be read; likewise the next two
+ * @problem: (nullable): why the daemon will not use it
+ */
+typedef struct {
+  char *name;
+  char *path;
+  char *kind;
+  guint abi_major;
+  guint abi_minor;
+  guint flags;
+  guint deaths;
+  char *problem;
+} PcdPluginView;
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdPlugin, pcd_plugin_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdPlugins, pcd_plugins_free)

@@ -20,6 +20,13 @@ static const PostcopydPlugin *const actions[] = {
   &pcd_action_resume_plugin, &pcd_action_snapshot_plugin, &pcd_action_stop_plugin,
 };
 
+void
+pcd_actions_foreach (void (*func) (const PostcopydPlugin *, void *), void *data)
+{
+  for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
+    func (actions[i], data);
+}
+
 const PostcopydPlugin *
 pcd_actions_find (const char *name)
 {

@@ -399,7 +399,7 @@ pcd_engine_enable_actions (PcdEngine *self,
 }
 
 gboolean
-pcd_engine_reload_policies (PcdEngine *self, GError **error)
+pcd_engine_reload_policies (PcdEngine *self, const PcdConfig *config, GError **error)
 {
   return TRUE;
 }

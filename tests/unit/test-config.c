@@ -246,9 +246,22 @@ test_bad (void)
     { "[arm]\nenabled=yes\nenabled=yes\n",
       ":3: [arm] enabled: again, first seen in line 2, expected each key once" },
     { "[Arm]\n", ":1: unknown group \"Arm\", expected one of: arm, watch, recover, peer NAME, "
-                 "policy, host" },
+                 "policy, host, plugin NAME" },
     { "[]\n", ":1: unknown group \"\", expected one of: arm, watch, recover, peer NAME, "
-              "policy, host" },
+              "policy, host, plugin NAME" },
+    { "[plugin]\n", ":1: unknown group \"plugin\", expected one of: arm, watch, recover, "
+                    "peer NAME, policy, host, plugin NAME" },
+    { "[plugin beacon]\n", ":1: plugin name \"beacon\", expected lower case letters, digits and "
+                           "dashes with a dot, such as [plugin example.beacon]" },
+    { "[plugin A.b]\n", ":1: plugin name \"A.b\", expected lower case letters, digits and "
+                        "dashes with a dot, such as [plugin example.beacon]" },
+    { "[plugin a..b]\n", ":1: plugin name \"a..b\", expected lower case letters, digits and "
+                         "dashes with a dot, such as [plugin example.beacon]" },
+    { "[plugin a.b]\n[arm]\n[plugin a.b]\n",
+      ":3: group [plugin a.b] again, first seen in line 1, expected each group once" },
+    { "[plugin a.b]\npath=b.so\n",
+      ":2: [plugin a.b] path: got \"b.so\", expected an absolute path" },
+    { "[plugin a.b]\nkey=1\nkey=2\n", ":3: [plugin a.b] \"key\" again, expected each key once" },
     { "[arm\n", ":1: got \"[arm\", expected [group]" },
     { "[", ":1: got \"[\", expected [group]" },
     { "[arm] # x", ":1: got \"[arm] # x\", expected [group]" },

@@ -34,6 +34,7 @@ static const GOptionEntry entries[] = {
 
 typedef struct {
   GMainLoop *loop;
+  PcdPlugins *plugins;
   PcdRequest request;
   PcdPeerWatch *watch;
   PcdFact answers;
@@ -76,7 +77,8 @@ start (Run *run)
     return;
   run->running = TRUE;
   run->began = g_get_monotonic_time ();
-  pcd_executor_start (&run->request, DEADLINE_USEC, on_done, run);
+  pcd_executor_start (pcd_plugins_find (run->plugins, pcd_action_to_string (run->request.action)),
+                      &run->request, DEADLINE_USEC, on_done, run);
 }
 
 static void
@@ -119,7 +121,7 @@ set_up (int argc, char **argv, Run *run, GError **error)
   if (!g_option_context_parse (context, &argc, &argv, error))
     return FALSE;
   if (argc != 3 || !pcd_action_from_string (argv[1], &run->request.action) ||
-      !pcd_executor_find (run->request.action)) {
+      !pcd_plugins_find (run->plugins, argv[1])) {
     g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                          "expected ACTION DOMAIN, an action of this build");
     return FALSE;
@@ -146,6 +148,7 @@ main (int argc, char **argv)
 
   setvbuf (stdout, NULL, _IOLBF, 0);
   pcd_vir_init ();
+  run.plugins = pcd_plugins_new (NULL);
   if (!set_up (argc, argv, &run, &error)) {
     g_printerr ("run-action: %s\n", error->message);
     return 2;
@@ -158,5 +161,6 @@ main (int argc, char **argv)
   start (&run);
   g_main_loop_run (run.loop);
   g_clear_pointer (&run.watch, pcd_peer_watch_free);
+  pcd_plugins_free (run.plugins);
   return run.outcome == PCD_OUTCOME_DONE ? 0 : 1;
 }

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyctl plugins: what the configuration names, and what is wrong with it. Needs no daemon,
+ * and runs none of their code. */
+#include <json-glib/json-glib.h>
+
+#include "core/pcd-json.h"
+#include "ctl/pcd-plugin-names.h"
+#include "ctl/pcd-verbs.h"
+
+static const struct {
+  guint flag;
+  const char *word;
+} flags[] = {
+  { POSTCOPYD_DESTROYS, "destroys" },
+  { POSTCOPYD_HANDLES_GUEST, "handles-guest" },
+  { POSTCOPYD_REPEATABLE, "repeatable" },
+};
+
+static void
+add_view (JsonBuilder *builder, const PcdPluginView *view)
+{
+  json_builder_begin_object (builder);
+  pcd_json_add_string (builder, "name", view->name);
+  pcd_json_add_string (builder, "path", view->path);
+  if (view->kind)
+    pcd_json_add_string (builder, "kind", view->kind);
+  if (view->abi_major) {
+    g_autofree char *abi = g_strdup_printf ("%u.%u", view->abi_major, view->abi_minor);
+    pcd_json_add_string (builder, "abi", abi);
+  }
+  json_builder_set_member_name (builder, "flags");
+  json_builder_begin_array (builder);
+  for (guint i = 0; i < G_N_ELEMENTS (flags); i++)
+    if (view->flags & flags[i].flag)
+      json_builder_add_string_value (builder, flags[i].word);
+  json_builder_end_array (builder);
+  pcd_json_add_int (builder, "deaths", view->deaths);
+  if (view->problem)
+    pcd_json_add_string (builder, "problem", view->problem);
+  json_builder_end_object (builder);
+}
+
+static void
+show_json (GPtrArray *views)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  json_builder_begin_array (builder);
+  for (guint i = 0; i < views->len; i++)
+    add_view (builder, views->pdata[i]);
+  json_builder_end_array (builder);
+  g_autoptr (JsonNode) root = json_builder_get_root (builder);
+  g_autofree char *text = json_to_string (root, TRUE);
+  g_print ("%s\n", text);
+}
+
+static void
+show_text (GPtrArray *views)
+{
+  g_print (" %-24s %-7s %s\n%s\n", "Name", "Kind", "State",
+           "--------------------------------------------------------------");
+  for (guint i = 0; i < views->len; i++) {
+    const PcdPluginView *view = views->pdata[i];
+    g_print (" %-24s %-7s %s\n", view->name, view->kind ? view->kind : "-",
+             view->problem ? view->problem : "good");
+  }
+}
+
+static int
+run (const PcdCtl *ctl, int argc, char **argv)
+{
+  g_autofree char *config = NULL;
+  gboolean json = FALSE;
+  int result = PCD_EXIT_DONE;
+  g_autoptr (GError) error = NULL;
+  const GOptionEntry entries[] = {
+    { "config", 0, 0, G_OPTION_ARG_FILENAME, &config, "The daemon's configuration", "FILE" },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
+    { NULL },
+  };
+
+  int parsed = pcd_verb_parse (&pcd_verb_plugins, entries, &argc, &argv);
+  if (parsed >= 0)
+    return parsed;
+  if (argc > 1) {
+    g_printerr ("%s: unexpected argument '%s'; it takes none\n", g_get_prgname (), argv[1]);
+    return PCD_EXIT_USAGE;
+  }
+  g_autoptr (GPtrArray) views = pcd_plugin_names (config, &error);
+  if (!views) {
+    g_printerr ("postcopyctl plugins: %s\n", error->message);
+    return PCD_EXIT_USAGE;
+  }
+  if (json)
+    show_json (views);
+  else
+    show_text (views);
+  for (guint i = 0; i < views->len; i++)
+    if (((const PcdPluginView *)views->pdata[i])->problem)
+      result = PCD_EXIT_FAILED;
+  return result;
+}
+
+const PcdVerb pcd_verb_plugins = {
+  .name = "plugins",
+  .synopsis = "[--config FILE] [--json]",
+  .summary = "Plugins that postcopyd.conf names, and what is wrong",
+  .run = run,
+};
