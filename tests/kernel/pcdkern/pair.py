@@ -7,9 +7,8 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from . import cache
+from . import cache, shell
 from .machine import Machine, MachineLost
-from .shell import wait_for
 
 BOOT_TIMEOUT = 240
 GUEST_MIB = 64
@@ -60,10 +59,15 @@ class Pair:
         with ThreadPoolExecutor(2) as pool:
             return list(pool.map(function, self.machines))
 
+    def wait_for(self, condition, timeout, what, interval=0.5):
+        """shell.wait_for() with a machine's patience."""
+        return shell.wait_for(condition, timeout * max(m.slower for m in self.machines), what, interval)
+
     def boot(self):
         for machine in self.machines:
             machine.start()
         self.both(lambda m: m.wait_up(BOOT_TIMEOUT))
+        self.both(lambda m: m.measure())  # both at once: what each gets while the other works too
 
     def end(self):
         for machine in self.machines:
@@ -106,7 +110,7 @@ class Pair:
         if policy:
             self.src.run("virsh", "metadata", name, "--uri", "https://postcopyd.org/policy/1", "--key",
                          "postcopyd", "--live", "--set", f"<policy name='{policy}'/>")
-        wait_for(lambda: "toucher: ready" in self.serial(self.src, name), 60, f"boot of guest {name}")
+        self.wait_for(lambda: "toucher: ready" in self.serial(self.src, name), 60, f"boot of guest {name}")
 
     def serial(self, machine, name):
         return machine.sh(f"cat /var/lib/libvirt/qemu/{name}.serial", check=False).out
@@ -131,12 +135,12 @@ class Pair:
                         f"--postcopy-bandwidth 1 {name} qemu+tcp://10.9.0.2/system tcp://10.9.0.2 "
                         f"> /run/{name}.migrate 2>&1 &")
         for name in names:
-            wait_for(lambda: self.status(name) == "active", 180, lambda: f"migration of {name}: "
+            self.wait_for(lambda: self.status(name) == "active", 180, lambda: f"migration of {name}: "
                      + self.src.sh(f"cat /run/{name}.migrate").out, 0.2)
         for name in names:
             self.src.run("virsh", "migrate-postcopy", name)
         for name in names:
-            wait_for(lambda: self.dst.run("virsh", "domstate", "--reason", name, check=False)
+            self.wait_for(lambda: self.dst.run("virsh", "domstate", "--reason", name, check=False)
                      .out.strip() == "running (post-copy)", 60,
                      lambda: f"postcopy of {name}, source: {self.status(name)}", 0.2)
 
@@ -147,7 +151,7 @@ class Pair:
             out = self.dst.sh(f"for t in /proc/{pid}/task/*; do grep -q '^CPU 0/' $t/comm && "
                               "cat $t/stack; done", check=False).out
             return "handle_userfault" in out
-        wait_for(blocked, timeout, f"vCPU of {name} that waits for a page")
+        self.wait_for(blocked, timeout, f"vCPU of {name} that waits for a page")
 
     def verify(self, name, mib=GUEST_MIB, vcpus=1):
         """Checks every page of the guest on dst; the text says what was seen."""
@@ -164,8 +168,8 @@ class Pair:
             pid = self.pid(machine, name)
             if pid:
                 machine.sh(f"kill -CONT {pid}; kill -KILL {pid}", check=False)
-            wait_for(lambda: self.pid(machine, name) is None, 30, f"end of {name} on {machine.name}")
-            wait_for(lambda: machine.run("virsh", "domstate", name, check=False, timeout=40).rc != 0 or
+            self.wait_for(lambda: self.pid(machine, name) is None, 30, f"end of {name} on {machine.name}")
+            self.wait_for(lambda: machine.run("virsh", "domstate", name, check=False, timeout=40).rc != 0 or
                      machine.run("virsh", "destroy", name, check=False, timeout=40).rc == 0,
                      90, f"end of domain {name} on {machine.name}")
         self.both(kill)

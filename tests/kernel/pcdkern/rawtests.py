@@ -31,7 +31,7 @@ def gdb(pair, name):
     """(outcome, seconds) of gdb -p. One that hangs is killed, as a user would in the end."""
     pid = pair.pid(pair.dst, name)
     done = pair.dst.run("gdb", "-nx", "-batch", "-p", str(pid), "-ex", "info threads",
-                        timeout=GDB_HANG, check=False)
+                        timeout=GDB_HANG / pair.dst.slower, check=False)
     if done.rc is not None and "CPU 0/KVM" in done.out:
         return "attaches", done.seconds
     time.sleep(1)

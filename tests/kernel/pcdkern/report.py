@@ -126,6 +126,12 @@ class Report:
     def cell(self, *fields):
         self.cells.append(Cell(*fields))
 
+    def take(self, attempt):
+        """What an attempt that was whole has found, as if it had been found here."""
+        for good, name, detail in attempt.checks:
+            self.check(good, name, detail)
+        self.cells += attempt.cells
+
     def compare(self, rows):
         """Every outcome must be as committed, and none may be missing."""
         known = committed()
@@ -140,3 +146,30 @@ class Report:
                 same = (is_.raw, is_.ours) == (was.raw, was.ours)
                 self.check(same, name, "" if same else f"was {was.raw} / {was.ours}, is {is_.raw} / "
                            f"{is_.ours}")
+
+
+class Attempt(Report):
+    """A report that is kept or dropped as a whole: told as it comes, but counted only by Report.take().
+    `abandons` are the exceptions that end it, wherever they are raised; `part` is what ran last."""
+
+    def __init__(self, abandons):
+        super().__init__()
+        self.abandons, self.checks, self.part = abandons, [], "boot"
+
+    def check(self, good, name, detail=""):
+        self.checks.append((good, name, detail))
+        self.failed += not good
+        self.say(f"{'good' if good else 'NOT GOOD'}: {name}" + ("" if good else f" # {detail}"))
+        return good
+
+    def guarded(self, name, function):
+        self.part = name
+        try:
+            function()
+            return True
+        except self.abandons:
+            raise
+        except Exception as problem:
+            self.check(False, name, f"{type(problem).__name__}: {problem}")
+            self.say(traceback.format_exc())
+            return False

@@ -4,7 +4,6 @@ last two while a guest is held in an incident. Knows the row's helpers, not its 
 
 import time
 
-from .shell import wait_for
 
 DROP_IN = "[Service]\nWatchdogSec=10s\n"  # the shipped 30 s would only make the test longer
 
@@ -17,7 +16,7 @@ def install(row, config):
         machine.run("systemctl", "restart", "libvirtd", timeout=120)
         done = machine.run("systemctl", "enable", "--now", "postcopyd", timeout=90, check=False)
         state = machine.run("systemctl", "is-active", "postcopyd", check=False).out.strip()
-        wait_for(lambda: machine.run("postcopyctl", "list", check=False).rc == 0, 60,
+        row.pair.wait_for(lambda: machine.run("postcopyctl", "list", check=False).rc == 0, 60,
                  lambda: "answer of postcopyd: " + log(machine))
         return done.rc, state, "" if done.rc == 0 else log(machine)
     for machine, (rc, state, text) in zip(row.pair.machines, row.pair.both(one)):
@@ -41,7 +40,7 @@ def quiet_checks(row):
     row.check(figure <= 3.0, "systemd-analyze security <= 3.0", str(figure))
     before = show(row.dst, "MainPID")
     done = row.dst.run("systemctl", "reload", "postcopyd", check=False)
-    reread = wait_for(lambda: "configuration reloaded" in log(row.dst), 30,
+    reread = row.pair.wait_for(lambda: "configuration reloaded" in log(row.dst), 30,
                       lambda: "word of the reload: " + log(row.dst))
     row.check(done.rc == 0 and reread and show(row.dst, "MainPID") == before,
               "systemctl reload reads the configuration again")
@@ -78,7 +77,7 @@ def hung_in_incident(row, name):
     hung = show(row.src, "MainPID")
     row.src.run("kill", "-STOP", hung)
     began = time.monotonic()
-    wait_for(lambda: show(row.src, "MainPID") not in ("0", hung) and
+    row.pair.wait_for(lambda: show(row.src, "MainPID") not in ("0", hung) and
              show(row.src, "ActiveState") == "active", 90,
              lambda: "restart by the watchdog: " + log(row.src))
     row.check(show(row.src, "NRestarts") != "0",
