@@ -225,6 +225,7 @@ class Row:
         guarded(f"{self.row}: slowness", self.measure_slowness)
         if self.record_to:
             guarded(f"{self.row}: fixtures", lambda: fixtures.record_guests(self, self.record_to))
+            guarded(f"{self.row}: devices", lambda: fixtures.record_devices(self, self.record_to))
         guarded(f"{self.row}: by hand", self.by_hand)
         guarded(f"{self.row}: install", lambda: service.install(self, CONFIG))
         guarded(f"{self.row}: probe", self.probe)

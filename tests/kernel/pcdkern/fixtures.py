@@ -3,6 +3,7 @@
 classifier's unit test. What a signal and a debugger do to each is tried, not asked of the classifier."""
 
 import os
+import re
 
 SLOW, COPY = "kvm-slow-page-fault", "kernel-side-copy"
 # KIND of inside/fault-guest.c: (path, what happens)
@@ -13,19 +14,23 @@ GUEST_KINDS = {
     "kernel-read": (COPY, "outsb of the guest: the emulator in KVM reads its operand from a missing page"),
     "pvclock": (SLOW, "the guest gives KVM a missing page for its pvclock; never interruptible"),
     "steal-time": (COPY, "the guest gave KVM a missing page for its steal time"),
+    "mmio": (COPY, "movsb of the guest from MMIO: the emulator in KVM writes what it read to a missing page"),
 }
 RECORD = "/usr/bin/python3 /payload/inside/record.py"
 WHERE = "kvm-amd (nested in TCG)"
 INTO = "/run/fixtures"
 
 
-def _fetch(row, machine, folder, expects):
+def _fetch(row, machine, folder, expects=None):
     """Writes the recorded files; `expects` fills the line that a person, or a trial, must fill."""
     for name in machine.run("ls", INTO).out.split():
-        text = machine.run("cat", f"{INTO}/{name}").out.replace("# expect: ?\n", f"# expect: {expects}\n")
+        text = machine.run("cat", f"{INTO}/{name}").out
+        if expects:
+            text = text.replace("# expect: ?\n", f"# expect: {expects}\n")
+        said = re.search(r"^# expect: (.*)$", text, re.M)[1]
         with open(os.path.join(folder, name), "w") as f:
             f.write(text)
-        row.report.say(f"{row.row}: recorded {name}: {expects}")
+        row.report.say(f"{row.row}: recorded {name}: {said}")
     machine.run("rm", "-r", INTO)
 
 
@@ -36,5 +41,16 @@ def record_guests(row, folder):
         machine.run("mkdir", "-p", INTO)
         command = (f"sh -c '{RECORD} $0 {INTO} {row.row}-amd-{kind} --name pcd-probe --samples 2 "
                    f"--kvm \"{WHERE}\" --situation \"{situation}\"'")
-        tried = machine.run("/payload/fault-guest", kind, command, timeout=90).out.strip()
+        tried = machine.run("/payload/inside/fault-guest", kind, command, timeout=90).out.strip()
         _fetch(row, machine, folder, f"blocked=yes path={path} {tried} spinning=no vcpu=0")
+
+
+def record_devices(row, folder):
+    """The threads of a QEMU that touch memory for a device, and a vhost worker."""
+    machine = row.dst
+    machine.run("mkdir", "-p", INTO)
+    done = machine.run("/payload/inside/device-faults.py", INTO, f"{row.row}-amd", WHERE, timeout=900,
+                       check=False)
+    row.report.say(f"{row.row}: device-faults.py:\n{done.out}{done.err}")
+    row.check(done.rc == 0, "every device was recorded")
+    _fetch(row, machine, folder)

@@ -55,7 +55,11 @@ def make(package, capabilities, work):
     shutil.copy(os.path.join(TOP, "tests/unit/fixtures/threads/record.py"),
                 os.path.join(folder, "inside"))
     guest.toucher(folder)
-    run(["gcc", "-O2", "-D_GNU_SOURCE", f"-I{TOP}/daemon", "-o", os.path.join(folder, "fault-guest"),
+    dma = os.path.join(folder, "inside", "dma-guest.elf")
+    run(["gcc", *guest.CFLAGS, *guest.LDFLAGS, "-o", dma + ".64", os.path.join(guest.SOURCES, "toucher.S"),
+         os.path.join(KERNEL_TESTS, "inside", "dma-guest.c")])
+    run(["objcopy", "-O", "elf32-i386", dma + ".64", dma])  # as multiboot wants it
+    run(["gcc", "-O2", "-D_GNU_SOURCE", f"-I{TOP}/daemon", "-o", os.path.join(folder, "inside/fault-guest"),
          os.path.join(KERNEL_TESTS, "inside/fault-guest.c"),
          os.path.join(TOP, "daemon/host/pcd-probe-guest.c")])
     if capabilities and os.path.isdir(capabilities):
