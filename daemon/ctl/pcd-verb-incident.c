@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* postcopyctl incident: lists incidents and shows what happened in one. Reads the journal's
- * database by itself; needs no daemon. */
+/* postcopyctl incident: lists incidents, shows what happened in one, and reports it. Reads the
+ * journal's database by itself; needs no daemon. */
 #include <json-glib/json-glib.h>
 #include <string.h>
 
+#include "ctl/pcd-incident-report.h"
 #include "ctl/pcd-verbs.h"
 #include "journal/pcd-journal.h"
 
@@ -11,7 +12,7 @@ static int run (const PcdCtl *ctl, int argc, char **argv);
 
 const PcdVerb pcd_verb_incident = {
   .name = "incident",
-  .synopsis = "list | show ID",
+  .synopsis = "list | show ID | report ID",
   .summary = "What happened to migrations in trouble, and what was done",
   .run = run,
 };
@@ -244,10 +245,15 @@ show (const char *state_dir, gboolean json, const char *word)
 static int
 run (const PcdCtl *ctl, int argc, char **argv)
 {
-  g_autofree char *state_dir = NULL;
-  gboolean json = FALSE;
+  g_autofree char *state_dir = NULL, *html = NULL, *with = NULL;
+  gboolean json = FALSE, text = FALSE;
   const GOptionEntry entries[] = {
     { "json", 0, 0, G_OPTION_ARG_NONE, &json, "For programs", NULL },
+    { "html", 0, 0, G_OPTION_ARG_FILENAME, &html, "report: write a page, - for the output",
+      "FILE" },
+    { "text", 0, 0, G_OPTION_ARG_NONE, &text, "report: for people; the default", NULL },
+    { "with", 0, 0, G_OPTION_ARG_FILENAME, &with,
+      "report: the other host's incident, from incident show --json", "FILE" },
     { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &state_dir,
       "Where the journal is (default: $STATE_DIRECTORY, else " DEFAULT_STATE_DIR ")", "DIR" },
     { NULL },
@@ -258,10 +264,21 @@ run (const PcdCtl *ctl, int argc, char **argv)
     return parsed;
   if (!state_dir)
     state_dir = g_strdup (g_getenv ("STATE_DIRECTORY") ?: DEFAULT_STATE_DIR);
+  const gboolean is_report = argc == 3 && g_str_equal (argv[1], "report");
+  if (!is_report && (html || text || with)) {
+    g_printerr ("%s: --html, --text and --with are for 'incident report ID'\n", g_get_prgname ());
+    return PCD_EXIT_USAGE;
+  }
+  if (json + text + (html != NULL) > 1) {
+    g_printerr ("%s: expected one of --html, --text and --json\n", g_get_prgname ());
+    return PCD_EXIT_USAGE;
+  }
   if (argc == 2 && g_str_equal (argv[1], "list"))
     return list (state_dir, json);
   if (argc == 3 && g_str_equal (argv[1], "show"))
     return show (state_dir, json, argv[2]);
+  if (is_report)
+    return pcd_incident_report (&(PcdIncidentReport){ state_dir, argv[2], with, html, json });
   g_printerr ("%s: expected %s; see 'postcopyctl incident --help'\n", g_get_prgname (),
               pcd_verb_incident.synopsis);
   return PCD_EXIT_USAGE;

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The page of an incident: the sentence, the picture, tables that say the same in words. */
+#include "ctl/pcd-report.h"
+
+#include "core/pcd-record.h"
+
+#include <string.h>
+
+/* Contrast of text is at least 4.5 to 1 (WCAG 2.1 AA) in both schemes. */
+static const char style[] =
+    ":root{color-scheme:light dark;--ink:#1c2024;--faint:#5b6570;--paper:#fff;--line:#d5dae0;"
+    "--good:#2e7d4f;--warn:#b7791f;--bad:#c53030;--calm:#4a6fa5;--dull:#8a949e;--bar:#fff}"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--faint:#a5b0ba;--paper:#14171a;"
+    "--line:#343b42;--good:#6fcf97;--warn:#f2c14e;--bad:#ff8a80;--calm:#8fb4e8;--dull:#8a949e;"
+    "--bar:#111}}"
+    "body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);"
+    "max-width:64rem;margin:0 auto;padding:1.5rem}"
+    "h1{font-size:1.6rem;margin:0 0 .5rem}h2{font-size:1.2rem;margin:2rem 0 .5rem}"
+    ".skip{position:absolute;left:-99rem}.skip:focus{position:static}"
+    "dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}"
+    "dt,.tick,.lane{color:var(--faint);fill:var(--faint)}dd{margin:0;overflow-wrap:anywhere}"
+    ".scroll{overflow-x:auto}.scroll:focus{outline:2px solid var(--calm)}"
+    "table{border-collapse:collapse;width:100%;font-size:.9rem}caption{text-align:left;"
+    "color:var(--faint);padding:1rem 0 .3rem}"
+    "th,td{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0;"
+    "border-bottom:1px solid var(--line);overflow-wrap:anywhere}"
+    "td:first-child{white-space:nowrap;font-variant-numeric:tabular-nums}"
+    "svg{width:100%;min-width:44rem;height:auto;font:12px system-ui,sans-serif}"
+    ".lane{text-anchor:end}.tick{text-anchor:middle}.side{font-weight:600;font-size:14px;"
+    "fill:var(--ink)}.note{fill:var(--ink)}.grid{stroke:var(--line)}.bar{fill:var(--bar)}"
+    ".phase,.flow,.action{fill:var(--dull)}.blocked{fill:var(--warn)}"
+    ".postcopy,.flowing,.done,.completed{fill:var(--good)}.precopy,.device{fill:var(--calm)}"
+    ".paused,.failed,.stalled,.gone,.abandoned,.unfinished{fill:var(--bad)}"
+    ".recovering,.slow,.refused{fill:var(--warn)}"
+    ".mark{fill:var(--calm);stroke:var(--paper)}.mark.shutdown,.mark.cause{fill:var(--bad)}"
+    "@media print{body{max-width:none;padding:0;font-size:11pt}.skip{display:none}"
+    "table{page-break-inside:auto}tr,svg{page-break-inside:avoid}details>*{display:block}}";
+
+static void add (GString *page, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+/* All that comes from outside goes through here, or through g_markup_escape_text (). */
+static void
+add (GString *page, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_autofree char *text = g_markup_vprintf_escaped (format, args);
+  va_end (args);
+  g_string_append (page, text);
+}
+
+/* The policy allows this very style sheet and nothing else. */
+static void
+add_head (GString *page, const char *title)
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+  guint8 digest[32];
+  gsize size = sizeof digest;
+
+  g_checksum_update (sum, (const guchar *)style, sizeof style - 1);
+  g_checksum_get_digest (sum, digest, &size);
+  g_autofree char *hash = g_base64_encode (digest, size);
+  add (page,
+       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+       "'sha256-%s'\">\n"
+       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+       "<meta name=\"referrer\" content=\"no-referrer\">\n"
+       "<title>%s</title>\n",
+       hash, title);
+  g_string_append_printf (page, "<style>%s</style>\n</head>\n", style);
+}
+
+static void
+add_facts (GString *page, const PcdReportSide *side)
+{
+  g_autofree char *summary = pcd_report_summary (side);
+  g_autofree char *began = pcd_time_to_text (side->began);
+  g_autofree char *end = pcd_time_to_text (side->end);
+  g_autofree char *lasted = pcd_report_duration (side->end - side->began);
+
+  add (page, "<p>%s</p>\n<dl>\n", summary);
+  add (page, "<dt>Incident</dt><dd>%" G_GINT64_FORMAT " of the %s</dd>\n", side->id, side->role);
+  add (page,
+       "<dt>Began</dt><dd>%s</dd>\n<dt>%s</dt><dd>%s</dd>\n<dt>Lasted</dt><dd>%s</dd>\n</dl>\n",
+       began, side->how ? "Ended" : "Last seen", end, lasted);
+}
+
+/* A table that can be scrolled must be reachable by keyboard to be scrolled by it. */
+static void
+begin_table (GString *page, const char *caption, const char *const *columns)
+{
+  add (page,
+       "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"%s\"><table>"
+       "<caption>%s</caption>\n<thead><tr>",
+       caption, caption);
+  for (; *columns; columns++)
+    add (page, "<th scope=\"col\">%s</th>", *columns);
+  g_string_append (page, "</tr></thead>\n<tbody>\n");
+}
+
+static void
+end_table (GString *page)
+{
+  g_string_append (page, "</tbody></table></div>\n");
+}
+
+static char *
+when (const PcdReportSide *side, gint64 time)
+{
+  return g_strdup_printf ("+%.3f s", (double)(time - side->began) / G_USEC_PER_SEC);
+}
+
+static void
+add_spans (GString *page, const PcdReportSide *side, const char *what, const GPtrArray *spans)
+{
+  const char *const columns[] = { "When", what, "For", NULL };
+  g_autofree char *caption = g_strdup_printf ("%ss of the %s", what, side->role);
+
+  if (spans->len == 0)
+    return;
+  begin_table (page, caption, columns);
+  for (guint i = 0; i < spans->len; i++) {
+    const PcdReportSpan *span = g_ptr_array_index (spans, i);
+    g_autofree char *at = when (side, span->from);
+    g_autofree char *lasted = pcd_report_duration (span->to - span->from);
+    add (page, "<tr><td>%s</td><td>%s</td><td>%s</td></tr>\n", at, span->word, lasted);
+  }
+  end_table (page);
+}
+
+static void
+add_actions (GString *page, const PcdReportSide *side)
+{
+  static const char *const columns[] = {
+    "When", "Action", "By", "Outcome", "Took", "Reason", NULL
+  };
+  g_autofree char *caption = g_strdup_printf ("Actions on the %s", side->role);
+
+  if (side->actions->len == 0)
+    return;
+  begin_table (page, caption, columns);
+  for (guint i = 0; i < side->actions->len; i++) {
+    const PcdReportAction *action = g_ptr_array_index (side->actions, i);
+    g_autofree char *at = when (side, action->from);
+    g_autofree char *took = pcd_report_duration (action->to - action->from);
+    add (page, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>\n", at,
+         action->action, action->who, action->outcome, took, action->reason ?: "");
+  }
+  end_table (page);
+}
+
+static void
+add_points (GString *page, const PcdReportSide *side)
+{
+  static const char *const columns[] = { "When", "Event", "What", NULL };
+  g_autofree char *caption = g_strdup_printf ("Events on the %s", side->role);
+
+  if (side->points->len == 0)
+    return;
+  add (page, "<details open><summary>%u events on the %s</summary>\n", side->points->len,
+       side->role);
+  begin_table (page, caption, columns);
+  for (guint i = 0; i < side->points->len; i++) {
+    const PcdReportPoint *point = g_ptr_array_index (side->points, i);
+    g_autofree char *at = when (side, point->time);
+    add (page, "<tr><td>%s</td><td>%s</td><td>%s</td></tr>\n", at, point->kind, point->text);
+  }
+  end_table (page);
+  g_string_append (page, "</details>\n");
+}
+
+char *
+pcd_report_html (const PcdReportSide *const *sides, guint n_sides)
+{
+  g_autoptr (GString) page = g_string_new (NULL);
+  g_autofree char *title = g_strdup_printf ("%s: a migration in trouble", sides[0]->domain);
+
+  add_head (page, title);
+  add (page,
+       "<body>\n<a class=\"skip\" href=\"#words\">Skip the picture</a>\n<main>\n<h1>%s</h1>\n",
+       title);
+  add (page, "<dl><dt>Domain</dt><dd>%s</dd><dt>UUID</dt><dd>%s</dd></dl>\n", sides[0]->domain,
+       sides[0]->uuid);
+  for (guint i = 0; i < n_sides; i++)
+    add_facts (page, sides[i]);
+  if (n_sides > 1)
+    g_string_append (page, "<p>Each side's times are by its own clock.</p>\n");
+  g_string_append (page, "<h2>What happened when</h2>\n<div class=\"scroll\" role=\"region\" "
+                         "tabindex=\"0\" aria-label=\"Picture of what happened when\">\n");
+  pcd_report_svg (page, sides, n_sides);
+  g_string_append (page, "</div>\n<div id=\"words\">\n");
+  for (guint i = 0; i < n_sides; i++) {
+    add (page, "<h2>The %s in words</h2>\n", sides[i]->role);
+    add_spans (page, sides[i], "Phase", sides[i]->phases);
+    add_spans (page, sides[i], "Flow", sides[i]->flows);
+    add_actions (page, sides[i]);
+    add_points (page, sides[i]);
+  }
+  g_string_append (page, "</div>\n</main>\n</body>\n</html>\n");
+  return g_string_free (g_steal_pointer (&page), FALSE);
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reads an incident's timeline into spans and points, and says it in one sentence. */
+#include "ctl/pcd-report.h"
+
+#include "core/pcd-record.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+#define CLOCK_DIFFERENCE (60 * G_USEC_PER_SEC)
+
+static void
+span_free (PcdReportSpan *span)
+{
+  g_free (span->word);
+  g_free (span);
+}
+
+static void
+action_free (PcdReportAction *action)
+{
+  g_free (action->action);
+  g_free (action->who);
+  g_free (action->outcome);
+  g_free (action->reason);
+  g_free (action);
+}
+
+static void
+point_free (PcdReportPoint *point)
+{
+  g_free (point->kind);
+  g_free (point->text);
+  g_free (point);
+}
+
+void
+pcd_report_side_free (PcdReportSide *side)
+{
+  g_free (side->uuid);
+  g_free (side->domain);
+  g_free (side->role);
+  g_free (side->how);
+  g_free (side->cause);
+  g_ptr_array_unref (side->phases);
+  g_ptr_array_unref (side->flows);
+  g_ptr_array_unref (side->actions);
+  g_ptr_array_unref (side->points);
+  json_node_unref (side->root);
+  g_free (side);
+}
+
+static const char *
+get_string (JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_STRING
+             ? json_node_get_string (node)
+             : NULL;
+}
+
+static gint64
+get_int (JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && JSON_NODE_HOLDS_VALUE (node) ? json_node_get_int (node) : 0;
+}
+
+/* -1 if there is none. */
+static gint64
+get_time (JsonObject *object, const char *name)
+{
+  const char *text = get_string (object, name);
+  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
+  g_autoptr (GDateTime) time = text ? g_date_time_new_from_iso8601 (text, utc) : NULL;
+
+  return time ? g_date_time_to_unix (time) * G_USEC_PER_SEC + g_date_time_get_microsecond (time)
+              : -1;
+}
+
+/* What lasts from now on; what lasted before ends, or began with the incident. */
+static void
+add_span (GPtrArray *spans, gint64 began, gint64 time, const char *from, const char *to)
+{
+  if (spans->len > 0) {
+    ((PcdReportSpan *)g_ptr_array_index (spans, spans->len - 1))->to = time;
+  } else if (from && time > began) {
+    PcdReportSpan *first = g_new0 (PcdReportSpan, 1);
+    first->from = began;
+    first->to = time;
+    first->word = g_strdup (from);
+    g_ptr_array_add (spans, first);
+  }
+  PcdReportSpan *span = g_new0 (PcdReportSpan, 1);
+  span->from = time;
+  span->to = -1;
+  span->word = g_strdup (to ?: "unknown");
+  g_ptr_array_add (spans, span);
+}
+
+static void
+add_point (PcdReportSide *side, gint64 time, const char *kind, char *text, const char *number)
+{
+  PcdReportPoint *point = g_new0 (PcdReportPoint, 1);
+
+  point->time = time;
+  point->kind = g_strdup (kind);
+  point->text = text;
+  point->number = number ? (guint)MIN (g_ascii_strtoull (number, NULL, 10), G_MAXUINT16) : 0;
+  g_ptr_array_add (side->points, point);
+}
+
+static void
+read_event (PcdReportSide *side, gint64 time, JsonObject *event)
+{
+  const char *kind = get_string (event, "kind") ?: "unknown";
+  const char *from = get_string (event, "from"), *to = get_string (event, "to");
+  const char *detail = get_string (event, "detail");
+
+  /* Intents and results tell it with their time; a step refused without them is news. */
+  if (g_str_equal (kind, "action") && to && !g_str_equal (to, "would") &&
+      !g_str_equal (to, "gave-up"))
+    return;
+  if (g_str_equal (kind, "phase"))
+    add_span (side->phases, side->began, time, from, to);
+  if (g_str_equal (kind, "flow"))
+    add_span (side->flows, side->began, time, from, to);
+  if (g_str_equal (kind, "cause") && to && !g_str_equal (to, "none")) {
+    g_free (side->cause);
+    side->cause = g_strdup (to);
+  }
+  add_point (side, time, kind,
+             g_strconcat (from && !g_str_equal (from, "none") ? from : "",
+                          from && to && !g_str_equal (from, "none") ? " → " : "", to ?: "",
+                          detail && (from || to) ? ": " : "", detail ?: "", NULL),
+             to);
+}
+
+static void
+read_intent (PcdReportSide *side, gint64 time, JsonObject *entry)
+{
+  PcdReportAction *action = g_new0 (PcdReportAction, 1);
+
+  action->from = time;
+  action->to = -1;
+  action->ticket = get_int (entry, "ticket");
+  action->action = g_strdup (get_string (entry, "action") ?: "unknown");
+  action->who = g_strdup (get_string (entry, "who") ?: "");
+  action->outcome = g_strdup ("unfinished");
+  g_ptr_array_add (side->actions, action);
+}
+
+static void
+read_result (PcdReportSide *side, gint64 time, JsonObject *entry)
+{
+  const gint64 ticket = get_int (entry, "ticket");
+
+  for (guint i = side->actions->len; i-- > 0;) {
+    PcdReportAction *action = g_ptr_array_index (side->actions, i);
+    if (action->ticket != ticket)
+      continue;
+    g_free (action->outcome);
+    action->outcome = g_strdup (get_string (entry, "outcome") ?: "unknown");
+    g_free (action->reason);
+    action->reason = g_strdup (get_string (entry, "reason"));
+    action->to = time;
+    return;
+  }
+}
+
+static void
+read_entry (PcdReportSide *side, JsonObject *entry)
+{
+  const char *type = get_string (entry, "type") ?: "";
+  JsonNode *event = json_object_get_member (entry, "event");
+  const gint64 time = get_time (entry, "time");
+
+  if (time < 0)
+    return;
+  side->end = MAX (side->end, time);
+  if (g_str_equal (type, "intent")) {
+    read_intent (side, time, entry);
+  } else if (g_str_equal (type, "result")) {
+    read_result (side, time, entry);
+  } else if (event && JSON_NODE_HOLDS_OBJECT (event)) {
+    read_event (side, time, json_node_get_object (event));
+  } else {
+    g_autoptr (JsonNode) node = json_node_alloc ();
+    json_node_init_object (node, entry);
+    add_point (side, time, *type ? type : "unknown", json_to_string (node, FALSE), NULL);
+  }
+}
+
+static void
+close_spans (GPtrArray *spans, gint64 end)
+{
+  for (guint i = 0; i < spans->len; i++) {
+    PcdReportSpan *span = g_ptr_array_index (spans, i);
+    if (span->to < span->from)
+      span->to = MAX (end, span->from);
+  }
+}
+
+PcdReportSide *
+pcd_report_side_new (JsonNode *root, const char *origin, GError **error)
+{
+  JsonObject *object = JSON_NODE_HOLDS_OBJECT (root) ? json_node_get_object (root) : NULL;
+  JsonNode *timeline = object ? json_object_get_member (object, "timeline") : NULL;
+
+  if (!timeline || !JSON_NODE_HOLDS_ARRAY (timeline) || !get_string (object, "uuid") ||
+      !get_string (object, "role") || get_time (object, "began") < 0) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 "%s: no incident: expected an object with \"uuid\", \"role\", \"began\" and "
+                 "\"timeline\", as 'postcopyctl incident show ID --json' prints it",
+                 origin);
+    return NULL;
+  }
+  PcdReportSide *side = g_new0 (PcdReportSide, 1);
+  side->id = get_int (object, "id");
+  side->uuid = g_strdup (get_string (object, "uuid"));
+  side->domain = g_strdup (get_string (object, "domain") ?: side->uuid);
+  side->role = g_strdup (get_string (object, "role"));
+  side->how = g_strdup (get_string (object, "how"));
+  side->began = get_time (object, "began");
+  side->end = MAX (get_time (object, "ended"), side->began);
+  side->phases = g_ptr_array_new_with_free_func ((GDestroyNotify)span_free);
+  side->flows = g_ptr_array_new_with_free_func ((GDestroyNotify)span_free);
+  side->actions = g_ptr_array_new_with_free_func ((GDestroyNotify)action_free);
+  side->points = g_ptr_array_new_with_free_func ((GDestroyNotify)point_free);
+  side->root = json_node_ref (root);
+  JsonArray *entries = json_node_get_array (timeline);
+  for (guint i = 0; i < json_array_get_length (entries); i++) {
+    JsonNode *entry = json_array_get_element (entries, i);
+    if (JSON_NODE_HOLDS_OBJECT (entry))
+      read_entry (side, json_node_get_object (entry));
+  }
+  close_spans (side->phases, side->end);
+  close_spans (side->flows, side->end);
+  for (guint i = 0; i < side->actions->len; i++) {
+    PcdReportAction *action = g_ptr_array_index (side->actions, i);
+    if (action->to < action->from)
+      action->to = side->end;
+  }
+  return side;
+}
+
+gboolean
+pcd_report_join_check (const PcdReportSide *a, const PcdReportSide *b, GError **error)
+{
+  const char *problem = NULL;
+
+  if (g_ascii_strcasecmp (a->uuid, b->uuid) != 0)
+    problem = "they are of two domains";
+  else if (g_str_equal (a->role, b->role))
+    problem = "both are of the same role: expected one source and one destination";
+  else if (a->began > b->end + CLOCK_DIFFERENCE || b->began > a->end + CLOCK_DIFFERENCE)
+    problem = "they have no time in common: these are two migrations";
+  if (problem)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 "incident %" G_GINT64_FORMAT " of %s (%s) and incident %" G_GINT64_FORMAT
+                 " of %s (%s) do not belong together: %s",
+                 a->id, a->uuid, a->role, b->id, b->uuid, b->role, problem);
+  return problem == NULL;
+}
+
+gint64
+pcd_report_paused_usec (const PcdReportSide *side)
+{
+  gint64 sum = 0;
+
+  for (guint i = 0; i < side->phases->len; i++) {
+    const PcdReportSpan *span = g_ptr_array_index (side->phases, i);
+    if (g_str_equal (span->word, "paused"))
+      sum += span->to - span->from;
+  }
+  return sum;
+}
+
+char *
+pcd_report_duration (gint64 usec)
+{
+  const gint64 s = usec / G_USEC_PER_SEC;
+
+  if (usec < 10000)
+    return g_strdup_printf ("%.1f ms", (double)usec / 1000);
+  if (s < 60)
+    return g_strdup_printf ("%.2f s", (double)usec / G_USEC_PER_SEC);
+  if (s < 3600)
+    return g_strdup_printf ("%d min %d s", (int)(s / 60), (int)(s % 60));
+  return g_strdup_printf ("%d h %d min", (int)(s / 3600), (int)(s / 60 % 60));
+}
+
+static const char *
+cause_clause (const PcdReportSide *side)
+{
+  static const char *const causes[][2] = {
+    { "network", ", because the network failed" },
+    { "peer-closed", ", because the other host closed the connection" },
+    { "operator", ", because it was paused on this host" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (causes); i++)
+    if (g_strcmp0 (side->cause, causes[i][0]) == 0)
+      return causes[i][1];
+  return "";
+}
+
+char *
+pcd_report_summary (const PcdReportSide *side)
+{
+  const gint64 paused = pcd_report_paused_usec (side);
+  g_autofree char *for_paused = pcd_report_duration (paused);
+  guint done = 0;
+
+  for (guint i = 0; i < side->actions->len; i++)
+    done +=
+        g_str_equal (((PcdReportAction *)g_ptr_array_index (side->actions, i))->outcome, "done");
+  return g_strdup_printf ("On the %s: %s%s%s; %u action%s, %u of them done; %s.", side->role,
+                          paused > 0 ? "paused for " : "never paused", paused > 0 ? for_paused : "",
+                          paused > 0 ? cause_clause (side) : "", side->actions->len,
+                          side->actions->len == 1 ? "" : "s", done,
+                          side->how ?: "it is not over yet");
+}
+
+char *
+pcd_report_text (const PcdReportSide *const *sides, guint n_sides)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; i < n_sides; i++) {
+    g_autofree char *name = pcd_text_printable (sides[i]->domain);
+    g_autofree char *summary = pcd_report_summary (sides[i]);
+    g_autofree char *began = pcd_time_to_text (sides[i]->began);
+    g_autofree char *lasted = pcd_report_duration (sides[i]->end - sides[i]->began);
+    g_string_append_printf (text,
+                            "%s, %s, incident %" G_GINT64_FORMAT "\n%s\n"
+                            "Began %s, lasted %s.\n\n",
+                            name, sides[i]->role, sides[i]->id, summary, began, lasted);
+    for (guint k = 0; k < sides[i]->phases->len; k++) {
+      const PcdReportSpan *span = g_ptr_array_index (sides[i]->phases, k);
+      g_autofree char *at = pcd_report_duration (MAX (span->from - sides[i]->began, 0));
+      g_autofree char *for_ = pcd_report_duration (span->to - span->from);
+      g_string_append_printf (text, "  +%-12s %-12s for %s\n", at, span->word, for_);
+    }
+    g_string_append_c (text, '\n');
+    for (guint k = 0; k < sides[i]->actions->len; k++) {
+      const PcdReportAction *action = g_ptr_array_index (sides[i]->actions, k);
+      g_autofree char *at = pcd_report_duration (MAX (action->from - sides[i]->began, 0));
+      g_autofree char *took = pcd_report_duration (action->to - action->from);
+      g_autofree char *line =
+          g_strdup_printf ("%s by %s: %s in %s%s%s", action->action, action->who, action->outcome,
+                           took, action->reason ? ": " : "", action->reason ?: "");
+      g_autofree char *printable = pcd_text_printable (line);
+      g_string_append_printf (text, "  +%-12s %s\n", at, printable);
+    }
+    g_string_append_c (text, '\n');
+  }
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
