@@ -87,13 +87,34 @@ typedef struct {
   PcdDiskLink *link;
   PcdDiskServer *server;
   GPtrArray *images;
+  gboolean was_dead; /* who served before @server */
 } Later;
+
+/* To cancel a job while its target is not connected fails the requests that wait for it, a guest's
+ * write among them (nbd_cancel_in_flight ()). Each node connects by itself, after 1, 3, 7 s. */
+static void
+wait_for_nodes (const Later *later)
+{
+  const gint64 until = g_get_monotonic_time () + (PCD_DISK_DELAY_S + 2) * G_USEC_PER_SEC;
+
+  while (later->server && g_get_monotonic_time () < until && pcd_disk_link_is_alive (later->link)) {
+    g_autoptr (JsonNode) answer =
+        pcd_disk_link_call (later->link, "query-named-block-nodes", NULL, limit (until), NULL);
+    g_autoptr (GPtrArray) nodes = answer ? pcd_qmp_block_nodes (answer) : NULL;
+
+    if (nodes && pcd_disk_server_get_n_served (later->server) >= nodes->len)
+      return;
+    g_usleep (LOOK_USEC);
+  }
+}
 
 static gpointer
 clean_in_thread (gpointer data)
 {
   Later *later = data;
 
+  if (later->was_dead)
+    wait_for_nodes (later);
   /* The monitor has room for one: who watches the migration needs it more. */
   while (!pcd_disk_clean (later->link, g_get_monotonic_time () + ROUND_USEC, NULL)) {
     pcd_disk_link_release (later->link);
@@ -106,17 +127,24 @@ clean_in_thread (gpointer data)
   return NULL;
 }
 
-void
-pcd_disk_clean_later (PcdDiskLink *link, PcdDiskServer *server, GPtrArray *images)
+static void
+clean_later (PcdDiskLink *link, PcdDiskServer *server, GPtrArray *images, gboolean was_dead)
 {
   Later *later = g_new0 (Later, 1);
 
+  later->was_dead = was_dead;
   for (guint i = 0; images && i < images->len; i++)
     pcd_disk_image_abandon (images->pdata[i]);
   later->link = link;
   later->server = server;
   later->images = images;
   g_thread_unref (g_thread_new ("disk-clean", clean_in_thread, later));
+}
+
+void
+pcd_disk_clean_later (PcdDiskLink *link, PcdDiskServer *server, GPtrArray *images)
+{
+  clean_later (link, server, images, FALSE);
 }
 
 void
@@ -128,5 +156,5 @@ pcd_disk_clean_after_death (pid_t pid, guint16 port, const char *name)
   if (!server)
     g_warning ("QEMU %d had its disks copied to port %u, which cannot be taken over: %s", (int)pid,
                port, error->message);
-  pcd_disk_clean_later (pcd_disk_link_new (pid, name, NULL), server, NULL);
+  clean_later (pcd_disk_link_new (pid, name, NULL), server, NULL, TRUE);
 }

@@ -7,6 +7,9 @@
 
 G_BEGIN_DECLS
 
+/* How long requests of QEMU wait for a server that has gone to come back; see docs/snapshots.md. */
+#define PCD_DISK_DELAY_S 10
+
 /**
  * pcd_disk_clean:
  * @until: moment in g_get_monotonic_time()

@@ -32,7 +32,8 @@ struct _PcdDiskServer {
   GThread *thread;
   GMutex lock;
   GPtrArray *images; /* (element-type PcdDiskImage), not owned */
-  GPtrArray *peers;  /* of the listener's thread */
+  guint n_served;
+  GPtrArray *peers; /* of the listener's thread */
 };
 
 /* The socket's number if it is established between these two ports of 127.0.0.1. */
@@ -94,6 +95,7 @@ find_export (const char *name, gpointer data, PcdDiskExport *ret_export)
     return FALSE;
   g_mutex_lock (&self->lock);
   ret_export->image = index < self->images->len ? self->images->pdata[index] : NULL;
+  self->n_served++;
   g_mutex_unlock (&self->lock);
   ret_export->size = size;
   return !ret_export->image || pcd_disk_image_get_size (ret_export->image) == size;
@@ -224,6 +226,17 @@ guint16
 pcd_disk_server_get_port (const PcdDiskServer *self)
 {
   return self->port;
+}
+
+guint
+pcd_disk_server_get_n_served (PcdDiskServer *self)
+{
+  guint n;
+
+  g_mutex_lock (&self->lock);
+  n = self->n_served;
+  g_mutex_unlock (&self->lock);
+  return n;
 }
 
 char *

@@ -35,6 +35,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdDiskServer, pcd_disk_server_free)
 
 guint16 pcd_disk_server_get_port (const PcdDiskServer *server);
 
+/* How many times QEMU has connected. */
+guint pcd_disk_server_get_n_served (PcdDiskServer *server);
+
 /**
  * pcd_disk_server_add:
  * @image: (transfer none): must outlive the server

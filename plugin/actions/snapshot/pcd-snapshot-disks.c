@@ -14,7 +14,6 @@
 #define LOOK_USEC    (100 * 1000)
 #define SILENT_USEC  (15 * G_USEC_PER_SEC) /* QEMU may be busy with something else */
 #define RESERVE_USEC (60 * G_USEC_PER_SEC) /* for checksums and the end of the bundle */
-#define DELAY_S      10
 #define MIB          (1024.0 * 1024.0)
 /* Beside the data: tables, partly filled clusters, the file system's own. */
 #define SLACK_OF(size) ((size) / 256 + (8u << 20))
@@ -207,7 +206,7 @@ add_node (PcdSnapshotDisks *self, const Copy *copy, GError **error)
 {
   g_autoptr (JsonNode) answer = pcd_disk_link_call (
       self->link, "blockdev-add",
-      pcd_qmp_block_add (copy->name, pcd_disk_server_get_port (self->server), DELAY_S),
+      pcd_qmp_block_add (copy->name, pcd_disk_server_get_port (self->server), PCD_DISK_DELAY_S),
       limit (self), error);
 
   return answer != NULL;

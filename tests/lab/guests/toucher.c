@@ -5,7 +5,8 @@
  * the other half of this contract.
  *
  * With disks=N it stops there after the first round and writes numbers 1, 2, 3 ... to N disks in
- * turn, a sector full of each; pcdlab/disks.py is the other half of that. */
+ * turn, a sector full of each; pcdlab/disks.py is the other half of that. With dma=1 it reads the
+ * first disk into its memory instead, page by page from the end, by DMA. */
 #include <stdint.h>
 
 #define FIRST_MIB     16 /* below: this program, the BIOS's areas */
@@ -15,6 +16,7 @@
 #define SECOND_SERIAL 0x2f8 /* ticks there too, whether anybody takes them or not */
 #define ATA           0x1f0 /* the first IDE channel: two disks */
 #define ATA_CONTROL   0x3f6
+#define ATA_DMA       0xc000
 #define SECTOR        512
 #define STEP          7919 /* prime: all over the disk, and each sector once in a round */
 #define LAPIC_ICR_LOW ((volatile uint32_t *)0xfee00300)
@@ -113,6 +115,53 @@ write_sector (uint32_t disk, uint32_t sector, uint64_t number)
   wait_for_disk (0x88, 0x08); /* it takes data */
   __asm__ volatile("rep outsw" : "+S"(next), "+c"(count) : "d"((uint16_t)ATA) : "memory");
   wait_for_disk (0x80, 0);
+  if (inb (ATA + 7) & 1)
+    print ("toucher: disk error\n");
+}
+
+static void
+outl (uint16_t port, uint32_t value)
+{
+  __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+/* Of the PIIX3's IDE function, 00:01.1. */
+static void
+set_pci (uint32_t reg, uint32_t value)
+{
+  outl (0xcf8, 0x80000900 | reg);
+  outl (0xcfc, value);
+}
+
+static void
+read_by_dma (uint64_t first, uint64_t pages)
+{
+  static volatile uint32_t region[2] __attribute__ ((aligned (8)));
+
+  outb (ATA_CONTROL, 2);
+  set_pci (0x20, ATA_DMA);
+  set_pci (0x04, 5); /* ports, bus master */
+  for (uint64_t number = 0;; number++) {
+    region[0] = (uint32_t)((first + pages - 1 - number % pages) * PAGE);
+    region[1] = 0x80000000u | PAGE; /* the last */
+    outl (ATA_DMA + 4, (uint32_t)(uintptr_t)region);
+    outb (ATA_DMA, 8);     /* to memory */
+    outb (ATA_DMA + 2, 6); /* clears */
+    outb (ATA + 6, 0xe0);
+    wait_for_disk (0xc0, 0x40);
+    outb (ATA + 2, PAGE / SECTOR);
+    outb (ATA + 3, 0);
+    outb (ATA + 4, 0);
+    outb (ATA + 5, 0);
+    outb (ATA + 7, 0xc8); /* READ DMA */
+    outb (ATA_DMA, 9);
+    while (inb (ATA_DMA + 2) & 1)
+      ;
+    wait_for_disk (0x80, 0);
+    outb (ATA_DMA, 0);
+    if (number % 16 == 0)
+      print (".");
+  }
 }
 
 static void
@@ -163,6 +212,8 @@ touch_memory (uint32_t vcpu, uint32_t info)
         while (rounds[i] == 0)
           pause_a_while (100);
       print ("toucher: ready\n");
+      if (disks > 0 && argument (line, "dma", 0))
+        read_by_dma (first, pages);
       if (disks > 0)
         write_disks (disks, argument (line, "sectors", 1), rest);
     } else {

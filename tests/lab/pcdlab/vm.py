@@ -70,11 +70,13 @@ class VM:
     memfd    the memory is a shared memfd, not anonymous
     disks    raw disk images that both hosts see; the toucher writes numbers to them, and no more
              memory than its first round: see disks.py
+    dma      it reads the first of them into its memory by DMA instead
     monitor  gives QEMU a QMP socket of the tests' own, on both hosts; see qmp()
     """
 
     def __init__(self, lab, name="g", guest="toucher", vcpus=1, mib=64, rest=0, memory=None,
-                 devices="", tcg=False, monitor=False, memfd=False, disks=()):
+                 devices="", tcg=False, monitor=False, memfd=False, disks=(),
+                 dma=False):
         self.lab = lab
         self.name = name
         self.guest = guest
@@ -86,6 +88,7 @@ class VM:
         self.monitor = monitor
         self.memfd = memfd
         self.disks = list(disks)
+        self.dma = dma
         self.kvm = lab.state["kvm"] and not tcg and (guest != "linux" or kvm_boots_linux())
         if guest == "toucher" and self.memory < mib + 18:
             raise LabError(f"{name}: {mib} MiB to touch do not fit into {self.memory} MiB")
@@ -108,7 +111,8 @@ class VM:
             kernel, initrd = guests.toucher(self.lab.dir), ""
             cmdline = f"mib={self.mib} vcpus={self.vcpus} rest={self.rest}"
             if self.disks:
-                cmdline += f" disks={len(self.disks)} sectors={disks.sectors(self.disks[0])}"
+                cmdline += f" disks={len(self.disks)} sectors={disks.sectors(self.disks[0])}" \
+                           f" dma={int(self.dma)}"
         small = self.guest == "toucher" and os.path.exists(QBOOT)
         return XML.format(
             loader=f"\n    <loader type='rom'>{QBOOT}</loader>" if small else "",
@@ -126,7 +130,8 @@ class VM:
         self.lab.state["vms"][self.name] = {
             "guest": self.guest, "vcpus": self.vcpus, "mib": self.mib, "rest": self.rest,
             "memory": self.memory, "devices": self.devices, "tcg": not self.kvm,
-            "monitor": self.monitor, "memfd": self.memfd, "disks": self.disks}
+            "monitor": self.monitor, "memfd": self.memfd, "disks": self.disks,
+            "dma": self.dma}
         self.lab.save()
         path = os.path.join(self.lab.dir, f"{self.name}.xml")
         with open(path, "w") as f:
