@@ -1,8 +1,12 @@
+#!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A receiver of webhooks that misbehaves as it is told: a real HTTP server behind real TLS.
 
 It keeps what it took (`taken`, in the order of arrival) and checks each request as a receiver would:
-media type, CloudEvents attributes, signature, token. What is wrong is in `faults`."""
+media type, CloudEvents attributes, signature, token. What is wrong is in `faults`.
+
+As a program: webhook_server.py CERTIFICATES PORT KEY-FILE LOG; each event and fault becomes a line of
+LOG before it is answered."""
 import base64
 import hashlib
 import hmac
@@ -11,6 +15,7 @@ import json
 import os
 import ssl
 import subprocess
+import sys
 import threading
 import time
 
@@ -86,6 +91,9 @@ class Receiver:
     def __exit__(self, *_):
         self.stop()
 
+    def keep(self, events):
+        self.taken += events
+
     def once(self):
         """What a receiver has after it dropped what it has seen."""
         return list({event["id"]: event for event in self.taken}.values())
@@ -109,7 +117,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     # What a script may say.
     def take(self, status=204):
-        self.receiver.taken += self.check()
+        self.receiver.keep(self.check())
         self.answer(status)
 
     def take_up_to(self, most):
@@ -132,7 +140,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def take_and_vanish(self):
-        self.receiver.taken += self.check()
+        self.receiver.keep(self.check())
         self.vanish()
 
     def vanish(self):
@@ -144,7 +152,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
     def take_and_hang_in_body(self):
-        self.receiver.taken += self.check()
+        self.receiver.keep(self.check())
         self.send_response(200)
         self.send_header("Content-Length", "1000")
         self.end_headers()
@@ -169,7 +177,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.connection.sendall(chunk)
 
     def take_endless(self):
-        self.receiver.taken += self.check()
+        self.receiver.keep(self.check())
         self.endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
                      b"10000\r\n" + b"x" * 65536 + b"\r\n")
 
@@ -202,3 +210,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def fault(self, what):
         self.receiver.faults.append(what)
+
+
+class Logger(Receiver):
+    """`taken` outlives it, in a file."""
+
+    def keep(self, events):
+        with open(self.path, "a", encoding="utf-8") as log:
+            for event in events + [{"fault": fault} for fault in self.faults]:
+                log.write(json.dumps(event) + "\n")
+            log.flush()
+
+
+if __name__ == "__main__":
+    with open(sys.argv[3], "rb") as secret:
+        receiver = Logger(sys.argv[1], port=int(sys.argv[2]), key=secret.read().strip())
+    receiver.path = sys.argv[4]
+    receiver.start()
+    threading.Event().wait()
