@@ -28,7 +28,7 @@ except ImportError:
 
 FIXTURES = os.path.join(strict_schema.TOP, 'tests', 'unit', 'fixtures')
 # Tried on real requests in tests/host/test-webhook.py.
-ELSEWHERE = ('cloudevent', 'cloudevent-batch')
+ELSEWHERE = ('cloudevent', 'cloudevent-batch', 'dropped')
 
 
 def load(*path):
@@ -113,7 +113,7 @@ class Documents(unittest.TestCase):
             return 'time or null' if null else 'time'
         word = 'array' if 'items' in inner else None
         inner = resolve(inner) if not word else inner
-        word = word or ('object' if inner.get('$ref') else 'string' if 'enum' in inner else None)
+        word = word or ('object' if inner.get('$ref') else 'string' if 'enum' in inner or 'const' in inner else None)
         kinds = [inner.get('type')] if isinstance(inner.get('type'), str) else inner.get('type', [])
         word = word or next(k for k in kinds if k != 'null')
         return {'integer': 'number'}.get(word, word) + (' or null' if null else '')
@@ -145,15 +145,19 @@ class Documents(unittest.TestCase):
             schema = members(schema)[step]
         return bool(members(schema)) and resolve(schema) != resolve(DEFS['event']) and 'event' not in path
 
+    def test_kinds(self):
+        words = re.search(r'kind_words.*?\{(.*?)\n\};', load('daemon', 'core', 'pcd-record.c'), re.S)[1]
+        self.assertEqual(sorted(re.findall(r'= "([a-z]+)"', words)),
+                         sorted(DEFS['event']['properties']['kind']['examples']))
+
     def test_manifest_is_told(self):
         text = load('docs', 'snapshots.md')
         for path in paths(DEFS['snapshot'], ''):
             self.assertIn(f"`{path.rsplit('.', 1)[1]}`", text)
 
     def test_cloudevent_is_told(self):
-        text = load('plugin', 'sinks', 'webhook', 'README.md')
-        table = re.search(r'\| attribute \| what \|\n\|[-|]*\n((?:\|.*\n)+)', text)[1]
-        told = {n for row in table.splitlines() for n in re.findall(r'`([^`]+)`', row.split('|')[1])}
+        text = re.search(r'^EVENTS\n=+\n(.*?)\n\n[A-Z]+\n=+\n', load('docs', 'postcopyd-webhook.rst'), re.M | re.S)[1]
+        told = set(re.findall(r'^([a-z]+)\n    ', text, re.M))
         self.assertEqual(told, set(members(DEFS['cloudevent'])))
 
 

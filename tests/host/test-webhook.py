@@ -74,7 +74,7 @@ def start(receiver, n=5, deadline=60, **keys):
     push = subprocess.Popen([PUSH, str(deadline), *(f"{k}={v}" for k, v in keys.items() if v)],
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             text=True, env=env)
-    push.stdin.write(notes(n))
+    push.stdin.write(n if isinstance(n, str) else notes(n))
     push.stdin.close()
     push.stdin = None
     return push
@@ -141,6 +141,19 @@ class Webhook(unittest.TestCase):
         self.after(n=120, mode="batched")
         self.assert_story(120)
         self.assertEqual(len(self.receiver.requests), 3)
+
+    def test_dropped(self):
+        """Of what was missed, in its own words."""
+        self.receiver.start()
+        told = {"time": "2026-01-02T03:04:05.678901Z", "kind": "dropped", "count": 2, "first-id": "a",
+                "last-id": "b", "detail": "2 events"}
+        finish(start(self.receiver, f"d\t\tdropped\t{json.dumps(told)}\n"))
+        event, = self.receiver.taken
+        self.assertEqual((event["type"], event["data"]), ("org.postcopyd.dropped.v1", told))
+        self.assertTrue(event["dataschema"].endswith("/dropped"))
+        self.assertNotIn("subject", event)
+        if strict_schema:
+            self.assertEqual(strict_schema.faults("cloudevent", event), [])
 
     @unittest.skipUnless(strict_schema, "no jsonschema (Debian: python3-jsonschema)")
     def test_schema(self):

@@ -260,7 +260,7 @@ test_body (void)
                    "\"type\":\"org.postcopyd.phase.v1\",\"subject\":\"0a1b/source\","
                    "\"time\":\"1994-11-06T08:49:37.000042Z\","
                    "\"datacontenttype\":\"application/json\","
-                   "\"dataschema\":\"" PCD_WEBHOOK_DATA_SCHEMA "\","
+                   "\"dataschema\":\"" PCD_WEBHOOK_DATA_SCHEMA "event\","
                    "\"data\":{\"seq\":1,\"x\":[null,1.5]}}");
   g_assert_true (g_str_has_prefix (both, "[{\"specversion\""));
   g_assert_nonnull (strstr (both, "},{\"specversion\":\"1.0\",\"id\":\"n-2\""));

@@ -6,7 +6,8 @@
 
 #define MAX_SECONDS (24 * 60 * 60)
 
-/* README.md tells the same to people. The first row that holds the status counts. */
+/* docs/postcopyd-webhook.rst tells the same to people. The first row that holds the status counts.
+ */
 static const struct {
   guint from, to;
   PcdWebhookVerdict verdict;

@@ -27,7 +27,9 @@ add_event (JsonBuilder *builder, const char *host, const PostcopydNote *note)
     pcd_json_add_string (builder, "subject", note->stream);
   pcd_json_add_string (builder, "time", time);
   pcd_json_add_string (builder, "datacontenttype", "application/json");
-  pcd_json_add_string (builder, "dataschema", PCD_WEBHOOK_DATA_SCHEMA);
+  pcd_json_add_string (builder, "dataschema",
+                       g_str_equal (note->kind, "dropped") ? PCD_WEBHOOK_DATA_SCHEMA "dropped"
+                                                           : PCD_WEBHOOK_DATA_SCHEMA "event");
   json_builder_set_member_name (builder, "data");
   json_builder_add_value (builder, g_steal_pointer (&data));
   json_builder_end_object (builder);

@@ -13,7 +13,7 @@ G_BEGIN_DECLS
 #define PCD_WEBHOOK_BATCHED    "application/cloudevents-batch+json"
 
 /* What `data` is. docs/postcopyd.schema.json has this $id. */
-#define PCD_WEBHOOK_DATA_SCHEMA "https://postcopyd.org/schema/1/postcopyd.schema.json#/$defs/event"
+#define PCD_WEBHOOK_DATA_SCHEMA "https://postcopyd.org/schema/1/postcopyd.schema.json#/$defs/"
 
 /**
  * pcd_webhook_body:

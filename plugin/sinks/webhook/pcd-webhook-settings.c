@@ -120,7 +120,7 @@ read_connect_timeout (PcdWebhookSettings *settings, const char *value)
   "the name of a systemd credential, or the absolute path of a file that only root may read; "     \
   "never the secret itself"
 
-/* README.md tells the same to people. */
+/* docs/postcopyd-webhook.rst tells the same to people. */
 static const struct {
   const char *key;
   Reader read;

@@ -162,10 +162,22 @@ destroy (gpointer sink)
   pcd_webhook_settings_free (sink);
 }
 
+/* `timeout` is meant for one request: a slow server that takes each event in its time is not to be
+ * called off in the middle. One that hangs fails with its first request. A batch may have to be
+ * halved until the one bad event is found. */
+static gint64
+budget (gpointer sink, gint64 timeout_usec)
+{
+  const PcdWebhookSettings *settings = sink;
+
+  return timeout_usec * (settings->batched ? 8 : PCD_WEBHOOK_MAX_BATCH);
+}
+
 const PcdSinkType pcd_webhook_sink_type = {
   .name = "webhook",
   .max_batch = PCD_WEBHOOK_MAX_BATCH,
   .create = create,
   .free = destroy,
   .deliver = deliver,
+  .budget_usec = budget,
 };

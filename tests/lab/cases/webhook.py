@@ -2,6 +2,7 @@
 """Sink `webhook` through a cut and a heal: each host's receiver, a real HTTPS server, gets the whole
 story of the migration once and in order, whoever was away in between."""
 
+import contextlib
 import json
 import os
 import sys
@@ -52,6 +53,9 @@ class Receivers:
         self.children = []
         for host in lab.hosts:
             make_certificates(host.inside(FOLDER))
+            for port in PORT, PORT + 1:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.log(host, port))  # of the case before
             host.write(f"{FOLDER}/key", "a key of the lab, not a secret\n")
             host.run("chmod", "0600", f"{FOLDER}/key")
 
