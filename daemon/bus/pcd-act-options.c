@@ -130,7 +130,7 @@ take_params (GVariantDict *dict, PcdActionKind action, PcdParams *params, GError
                    spec[i].name, spec[i].expected);
       return FALSE;
     }
-    if (!take_param (dict, &spec[i], &params->values[i], error))
+    if (spec[i].type != PCD_PARAM_PATH && !take_param (dict, &spec[i], &params->values[i], error))
       return FALSE;
   }
   return TRUE;
@@ -185,8 +185,8 @@ take_directory (GVariantDict *dict, PcdActionKind action, char **directory, GErr
   if (!given || action != PCD_ACTION_SNAPSHOT)
     return TRUE;
   if (!g_variant_is_of_type (given, G_VARIANT_TYPE_STRING) ||
-      !g_path_is_absolute (g_variant_get_string (given, NULL)))
-    return refuse ("directory", given, "an absolute path", error);
+      !pcd_path_is_good (g_variant_get_string (given, NULL)))
+    return refuse ("directory", given, PCD_PATH_EXPECTED, error);
   *directory = g_variant_dup_string (given, NULL);
   g_variant_dict_remove (dict, "directory");
   return TRUE;
@@ -221,8 +221,6 @@ expect_empty (GVariantDict *dict, PcdActionKind action, GError **error)
   g_autoptr (GString) known = g_string_new ("force, dry-run, timeout");
   if (action == PCD_ACTION_RECOVER)
     g_string_append (known, ", address");
-  if (action == PCD_ACTION_SNAPSHOT)
-    g_string_append (known, ", directory");
   for (const PcdParamSpec *spec = pcd_retry_get_specs (); spec->name; spec++)
     g_string_append_printf (known, ", %s", spec->name);
   for (const PcdParamSpec *spec = pcd_action_get_spec (action)->params; spec->name; spec++)

@@ -5,7 +5,7 @@
 
 #include "bus/pcd-authority.h"
 #include "bus/pcd-bus-error.h"
-#include "snapshot/pcd-bundle.h"
+#include "snapshot/pcd-snapshot.h"
 
 #include <gio/gio.h>
 #include <gio/gunixfdlist.h>
@@ -132,8 +132,7 @@ begin (PcdHandOut *self, GDBusMethodInvocation *invocation, const char *snapshot
   Call *call = g_new0 (Call, 1);
 
   call->invocation = g_object_ref (invocation);
-  call->folder =
-      g_build_filename (pcd_engine_get_state_dir (self->engine), PCD_BUNDLE_FOLDER, NULL);
+  call->folder = pcd_snapshot_home (pcd_engine_get_state_dir (self->engine));
   call->snapshot = g_strdup (snapshot);
   call->part = g_strdup (part);
   pcd_authority_check (invocation, PCD_AUTHORITY_MANAGE, self->cancellable, on_authority, call);

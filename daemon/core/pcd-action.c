@@ -75,6 +75,7 @@ static const PcdActionSpec specs[PCD_N_ACTIONS] = {
     .params = {
       { "speed", PCD_PARAM_COUNT, 0, 1000000, 0, NULL, FALSE,
         "a whole number of MiB/s (0 to 1000000, 0 being without limit)" },
+      { "directory", PCD_PARAM_PATH, 0, 0, 0, NULL, FALSE, PCD_PATH_EXPECTED },
     },
   },
   [PCD_ACTION_DEBUG] = {
@@ -276,6 +277,19 @@ const PcdParamSpec *
 pcd_retry_get_specs (void)
 {
   return retry_specs;
+}
+
+gboolean
+pcd_path_is_good (const char *path)
+{
+  g_auto (GStrv) parts = g_strsplit (path, "/", -1);
+
+  if (path[0] != '/' || strlen (path) > PCD_PATH_MAX)
+    return FALSE;
+  for (guint i = 1; parts[i]; i++)
+    if (!*parts[i] || g_str_equal (parts[i], ".") || g_str_equal (parts[i], ".."))
+      return FALSE;
+  return TRUE;
 }
 
 PcdParams

@@ -79,6 +79,7 @@ typedef enum {
   PCD_PARAM_COUNT,
   PCD_PARAM_BOOLEAN, /* 0 or 1 */
   PCD_PARAM_WORD,    /* index in the list of words */
+  PCD_PARAM_PATH,    /* in @own of #PcdParams, if it was given */
   PCD_PARAM_TEXT,    /* of an action of a loaded module: as it is written, no value */
 } PcdParamType;
 
@@ -161,14 +162,22 @@ typedef struct {
  * PcdParams: the checked parameters of one action in one step.
  * @retry: see #PcdRetry
  * @values: parallel to @params of the action's #PcdActionSpec
- * @own: (nullable): a{ss}: of a loaded module's action, as they are written; borrowed from the
- *   policy: a copy that outlives it needs a reference
+ * @own: (nullable): a{ss}: paths, and what a loaded module's action knows, as written; borrowed
+ * from the policy: a copy that outlives it needs a reference
  */
 typedef struct {
   PcdRetry retry;
   double values[PCD_ACTION_MAX_PARAMS];
   GVariant *own;
 } PcdParams;
+
+/* Absolute, without empty, . and .. components, of at most %PCD_PATH_MAX bytes. What is there on a
+ * host is not asked. */
+#define PCD_PATH_MAX 200
+gboolean pcd_path_is_good (const char *path);
+
+#define PCD_PATH_EXPECTED                                                                          \
+  "an absolute path of up to 200 characters, without . and .. and without a / at its end"
 
 /* Static strings; "?" for a value out of range. */
 const char *pcd_when_to_string (PcdWhen when);

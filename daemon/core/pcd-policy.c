@@ -323,6 +323,20 @@ read_param (const Reader *reader,
   return TRUE;
 }
 
+static gboolean
+read_path (const Reader *reader,
+           const PcdNode *node,
+           const PcdParamSpec *spec,
+           PcdParams *params,
+           GError **error)
+{
+  if (node->kind != PCD_NODE_STRING || !pcd_path_is_good (node->string))
+    return refuse_param (reader, node, spec, error);
+  g_assert (!params->own); /* no action has two */
+  params->own = g_variant_ref_sink (g_variant_new_parsed ("{%s: %s}", spec->name, node->string));
+  return TRUE;
+}
+
 /* The common ones first, then the action's own. */
 static const PcdParamSpec *
 nth_param (PcdActionKind action, guint n, guint *ret_own)
@@ -428,7 +442,9 @@ read_with (const Reader *reader,
   for (guint i = 0; nth_param (action, i, &own)->name; i++) {
     const PcdParamSpec *spec = nth_param (action, i, &own);
     const PcdNode *node = with ? pcd_node_get (with, spec->name) : NULL;
-    if (node && !read_param (reader, node, spec, param_slot (retry, params, i, own), error))
+    if (node && !(spec->type == PCD_PARAM_PATH
+                      ? read_path (reader, node, spec, params, error)
+                      : read_param (reader, node, spec, param_slot (retry, params, i, own), error)))
       return FALSE;
     if (!node && spec->required)
       return pcd_node_refuse (with ?: step, reader->file, error,
@@ -666,6 +682,9 @@ pcd_params_foreach (const PcdParams *params, PcdActionKind action, PcdParamFunc 
 
   for (guint i = 0; nth_param (action, i, &own)->name; i++) {
     const PcdParamSpec *spec = nth_param (action, i, &own);
+
+    if (spec->type == PCD_PARAM_PATH)
+      continue;
     double value = own == G_MAXUINT ? retry[i] : params->values[own];
     g_autofree char *text = param_text (spec, value);
     func (spec->name, spec->type, value, text, data);

@@ -126,8 +126,8 @@ check (Options *options, int argc)
     g_printerr ("%s: --network and --uri, expected one of them\n", program);
   else if (options->action == PCD_ACTION_DESTROY && !options->order)
     g_printerr ("%s: --order is missing, expected destination-first or source-first\n", program);
-  else if (options->directory && !g_path_is_absolute (options->directory))
-    g_printerr ("%s: --directory: got \"%s\", expected an absolute path\n", program,
+  else if (options->directory && !pcd_path_is_good (options->directory))
+    g_printerr ("%s: --directory: got \"%s\", expected " PCD_PATH_EXPECTED "\n", program,
                 options->directory);
   else if (options->speed < -1 || options->speed > 1000000)
     g_printerr ("%s: --speed: got %d, expected MiB/s (0 to 1000000)\n", program, options->speed);

@@ -353,11 +353,10 @@ load_policies (PcdEngine *engine, GError **error)
 static void
 sweep_snapshots (const char *state_dir)
 {
-  g_autofree char *directory = g_build_filename (state_dir, PCD_BUNDLE_FOLDER, NULL);
-  guint n = pcd_snapshot_sweep (directory);
+  guint n = pcd_snapshot_sweep_all (state_dir);
 
   if (n > 0)
-    g_message ("%u unfinished snapshots were removed from %s", n, directory);
+    g_message ("%u unfinished snapshots were removed", n);
 }
 
 gboolean

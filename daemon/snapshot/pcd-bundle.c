@@ -72,23 +72,56 @@ remove_folder (int parent_fd, const char *name)
   return unlinkat (parent_fd, name, AT_REMOVEDIR) == 0;
 }
 
+/* Component by component, as who may write in one of them could put a symbolic link there: opens
+ * the folder that @path is in. (openat2 () would do, from Linux 5.6 on.) */
+static int
+open_parent (const char *path, GError **error)
+{
+  g_autofree char *parent = g_path_get_dirname (path);
+  g_auto (GStrv) parts = g_strsplit (parent + 1, "/", -1);
+  int fd = open ("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+  for (guint i = 0; fd >= 0 && parts[i] && *parts[i]; i++) {
+    int next = openat (fd, parts[i], O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int number = errno;
+
+    close (fd);
+    fd = next;
+    if (fd < 0) {
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (number),
+                   "%s: at '%s': %s; expected folders all the way, no symbolic link", path,
+                   parts[i], g_strerror (number));
+      return -1;
+    }
+  }
+  return fd;
+}
+
 /* Nobody else may move things about in it. */
 static int
 open_directory (const char *directory, gboolean make, GError **error)
 {
+  g_autofree char *base = g_path_get_basename (directory);
   struct stat status;
-  int fd;
+  int parent, fd;
 
   if (!g_path_is_absolute (directory)) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                  "%s: expected an absolute path of a folder", directory);
     return -1;
   }
-  if (make && mkdir (directory, 0700) < 0 && errno != EEXIST) {
+  parent = open_parent (directory, error);
+  if (parent < 0)
+    return -1;
+  if (make && mkdirat (parent, base, 0700) < 0 && errno != EEXIST) {
     failed (error, directory, "the folder cannot be made");
+    close (parent);
     return -1;
   }
-  fd = open (directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  fd = openat (parent, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int number = errno;
+  close (parent);
+  errno = number;
   if (fd < 0 || fstat (fd, &status) < 0) {
     failed (error, directory, "the folder cannot be opened");
   } else if (status.st_uid != geteuid () || status.st_mode & 022) {
@@ -434,7 +467,8 @@ guint
 pcd_bundle_sweep (const char *directory, PcdBundleFound found, gpointer data)
 {
   int fd = open_directory (directory, FALSE, NULL);
-  g_autoptr (GDir) dir = fd >= 0 ? g_dir_open (directory, 0, NULL) : NULL;
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
+  g_autoptr (GDir) dir = fd >= 0 ? g_dir_open (path, 0, NULL) : NULL;
   const char *name;
   guint n = 0;
 

@@ -24,8 +24,8 @@ typedef struct _PcdBundlePart PcdBundlePart;
 
 /**
  * pcd_bundle_new:
- * @directory: absolute; made (0700) if only its last component is missing. Must belong to this user
- *   and be writable by nobody else
+ * @directory: absolute, no component of it a symbolic link; made (0700) if only the last one is
+ *   missing. Must belong to this user and be writable by nobody else
  * @name: of the folder; what is not a letter, a digit or one of ._- becomes _
  * @needed: bytes that must be free there, or it is %G_IO_ERROR_NO_SPACE
  *

@@ -6,14 +6,20 @@
 #include "host/pcd-freezer.h"
 #include "snapshot/pcd-disk-clean.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 /* Beside the memory: texts, indices, the file system's own. */
 #define SLACK (16u << 20)
+
+/* In the daemon's folder: other folders in which snapshots were begun since it was started. */
+#define ELSEWHERE "snapshots.elsewhere"
 
 /* Field 22 of /proc/PID/stat, in clock ticks after boot; the second field may hold blanks. */
 static guint64
@@ -69,8 +75,67 @@ time_to_text (gint64 usec)
   return g_date_time_format_iso8601 (exact);
 }
 
+char *
+pcd_snapshot_home (const char *state_dir)
+{
+  g_autofree char *real = realpath (state_dir, NULL);
+
+  return g_build_filename (real ? real : state_dir, PCD_BUNDLE_FOLDER, NULL);
+}
+
+/* A path per line. */
+static char *
+read_elsewhere (const char *state_dir, char **ret_file)
+{
+  char *text = NULL;
+
+  *ret_file = g_build_filename (state_dir, ELSEWHERE, NULL);
+  g_file_get_contents (*ret_file, &text, NULL, NULL);
+  return text ? text : g_strdup ("");
+}
+
+/* Before anything is written there. Appended, as two may do so at a time. */
+static gboolean
+remember (const char *state_dir, const char *directory, GError **error)
+{
+  g_autofree char *home = pcd_snapshot_home (state_dir), *file = NULL;
+  g_autofree char *text = read_elsewhere (state_dir, &file);
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  g_autofree char *line = g_strconcat (directory, "\n", NULL);
+  ssize_t length = (ssize_t)strlen (line);
+  int fd;
+
+  if (g_str_equal (directory, home) || g_strv_contains ((const char *const *)lines, directory))
+    return TRUE;
+  fd = open (file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  gboolean good = fd >= 0 && write (fd, line, (gsize)length) == length && fsync (fd) == 0;
+  int number = errno;
+  if (fd >= 0)
+    close (fd);
+  if (!good)
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (number), "%s: %s", file,
+                 g_strerror (number));
+  return good;
+}
+
+guint
+pcd_snapshot_sweep_all (const char *state_dir)
+{
+  g_autofree char *home = pcd_snapshot_home (state_dir), *file = NULL;
+  g_autofree char *text = read_elsewhere (state_dir, &file);
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  guint n = pcd_snapshot_sweep (home);
+
+  for (guint i = 0; lines[i]; i++)
+    if (*lines[i])
+      n += pcd_snapshot_sweep (lines[i]);
+  unlink (file);
+  return n;
+}
+
 PcdBundle *
-pcd_snapshot_begin (const char *directory, const char *name, pid_t pid, GError **error)
+pcd_snapshot_begin (
+    const char *state_dir, const char *directory, const char *name, pid_t pid, GError **error)
 {
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
   g_autofree char *time = g_date_time_format (now, "%Y%m%dT%H%M%SZ");
@@ -78,6 +143,8 @@ pcd_snapshot_begin (const char *directory, const char *name, pid_t pid, GError *
   g_autofree char *folder = g_strdup_printf ("%.150s-%s", name, time);
 
   pcd_snapshot_sweep (directory);
+  if (state_dir && !remember (state_dir, directory, error))
+    return NULL;
   return pcd_bundle_new (directory, folder, memory_of (pid) + SLACK, error);
 }
 

@@ -65,7 +65,17 @@ typedef struct {
 } PcdSnapshot;
 
 /**
+ * pcd_snapshot_home:
+ * @state_dir: the daemon's; it may be reached by symbolic links
+ *
+ * Returns: (transfer full): where snapshots are unless somebody says otherwise
+ */
+char *pcd_snapshot_home (const char *state_dir);
+
+/**
  * pcd_snapshot_begin:
+ * @state_dir: (nullable): where a @directory that is not pcd_snapshot_home () is remembered, for
+ *   pcd_snapshot_sweep_all ()
  * @directory: of snapshots
  * @pid: QEMU: what it has resident is what must be free on the disk
  *
@@ -73,7 +83,8 @@ typedef struct {
  *
  * Returns: (transfer full): a bundle named after the domain and the time
  */
-PcdBundle *pcd_snapshot_begin (const char *directory, const char *name, pid_t pid, GError **error);
+PcdBundle *pcd_snapshot_begin (
+    const char *state_dir, const char *directory, const char *name, pid_t pid, GError **error);
 
 /**
  * pcd_snapshot_note_frozen:
@@ -109,6 +120,9 @@ gboolean pcd_snapshot_commit (PcdBundle *bundle,
  * Returns: how many were removed
  */
 guint pcd_snapshot_sweep (const char *directory);
+
+/* The same in every folder in which snapshots of this daemon may have been begun. */
+guint pcd_snapshot_sweep_all (const char *state_dir);
 
 /**
  * pcd_snapshot_process_began:

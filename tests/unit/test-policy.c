@@ -121,6 +121,18 @@ test_values (void)
   g_assert_cmpfloat (pcd_params_get (&step[7].params, PCD_ACTION_DESTROY, "without-proof"), ==, 1);
 }
 
+/* Steps and attempts copy parameters: the text stays the policy's. */
+static void
+test_path (void)
+{
+  g_autoptr (PcdPolicy) policy = load_valid ("snapshot-directory");
+  g_autofree char *text = pcd_params_to_string (&policy->steps[0].params, PCD_ACTION_SNAPSHOT);
+
+  g_assert_cmpstr (text, ==,
+                   "first 5s, factor 2, ceiling 1min, attempts 3, speed 0, directory "
+                   "/srv/evidence/of..a.guest/.kept");
+}
+
 static void
 test_defaults (void)
 {
@@ -415,6 +427,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/policy/invalid-parser-only", "invalid-parser-only", test_invalid);
   g_test_add_data_func ("/policy/not-json", "not-json", test_invalid);
   g_test_add_func ("/policy/values", test_values);
+  g_test_add_func ("/policy/path", test_path);
   g_test_add_func ("/policy/defaults", test_defaults);
   g_test_add_func ("/policy/shipped", test_shipped);
   g_test_add_func ("/policy/rule-3/no-resume-on-the-source", test_rule_3_no_resume_on_the_source);

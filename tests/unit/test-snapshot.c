@@ -178,6 +178,7 @@ static void
 test_directory (void)
 {
   g_autofree char *directory = make_directory (), *link = NULL, *open_one = NULL, *fresh = NULL;
+  g_autofree char *by_link = g_build_filename (directory, "link", "new", NULL);
   g_autoptr (GError) error = NULL;
   g_autoptr (PcdBundle) bundle = NULL;
 
@@ -188,6 +189,10 @@ test_directory (void)
   g_assert_cmpint (g_mkdir (open_one, 0700) | chmod (open_one, 0777), ==, 0);
   g_assert_null (pcd_bundle_new (link, "x", 0, &error));
   g_assert_nonnull (error);
+  g_clear_error (&error);
+  g_assert_null (pcd_bundle_new (by_link, "x", 0, &error));
+  g_assert_nonnull (strstr (error->message, "at 'link'"));
+  g_assert_cmpuint (count_entries (directory), ==, 2); /* and nothing was made at its end */
   g_clear_error (&error);
   g_assert_null (pcd_bundle_new (open_one, "x", 0, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
@@ -233,6 +238,31 @@ test_killed (void)
   g_assert_cmpstr (note, ==, "frozen 0 0");
   g_assert_cmpuint (count_entries (directory), ==, 0);
   remove_all (directory);
+}
+
+/* The same in a folder that an operator or a policy named: the next daemon must know of it. */
+static void
+test_killed_elsewhere (void)
+{
+  g_autofree char *state = make_directory (), *elsewhere = make_directory ();
+  pid_t pid = fork ();
+
+  if (pid == 0) {
+    PcdBundle *bundle = pcd_snapshot_begin (state, elsewhere, "g", getpid (), NULL);
+
+    if (bundle && pcd_bundle_add_text (bundle, "a", "b", NULL))
+      raise (SIGKILL);
+    _exit (1);
+  }
+  int status;
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_true (WIFSIGNALED (status));
+  g_assert_cmpuint (count_entries (elsewhere), ==, 1);
+  g_assert_cmpuint (pcd_snapshot_sweep_all (state), ==, 1);
+  g_assert_cmpuint (count_entries (elsewhere), ==, 0);
+  g_assert_cmpuint (count_entries (state), ==, 0);
+  remove_all (state);
+  remove_all (elsewhere);
 }
 
 /* The disk becomes full on the way: nothing is left. In a mount namespace of its own. */
@@ -543,6 +573,7 @@ main (int argc, char **argv)
   g_test_add_func ("/snapshot/whole", test_whole);
   g_test_add_func ("/snapshot/directory", test_directory);
   g_test_add_func ("/snapshot/killed", test_killed);
+  g_test_add_func ("/snapshot/killed-elsewhere", test_killed_elsewhere);
   if (geteuid () == 0)
     g_test_add_func ("/snapshot/full", test_full);
   g_test_add_func ("/snapshot/memory", test_memory);

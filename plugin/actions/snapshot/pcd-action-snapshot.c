@@ -189,11 +189,14 @@ keep_memory (Hold *hold, PcdBundle *bundle, PcdSnapshot *snapshot, char **ret_no
 }
 
 static char *
-directory_of (const PcdActionHost *host)
+directory_of (const PostcopydMigration *migration)
 {
-  if (host->directory)
-    return g_strdup (host->directory);
-  return host->state_dir ? g_build_filename (host->state_dir, PCD_BUNDLE_FOLDER, NULL) : NULL;
+  const PcdActionHost *host = pcd_action_host (migration);
+  const char *wish = host->directory ? host->directory : pcd_action_param (migration, "directory");
+
+  if (wish)
+    return g_strdup (wish);
+  return host->state_dir ? pcd_snapshot_home (host->state_dir) : NULL;
 }
 
 static PostcopydOutcome
@@ -265,7 +268,7 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   const PcdReason reason = { text, size };
   g_autoptr (GError) error = NULL;
   g_auto (Hold) hold = { .side = { .migration = migration, .job = job } };
-  g_autofree char *directory = directory_of (pcd_action_host (migration));
+  g_autofree char *directory = directory_of (migration);
   g_autoptr (PcdBundle) bundle = NULL;
 
   if (!g_str_equal (migration->phase, "paused") && !g_str_equal (migration->flow, "stalled"))
@@ -276,7 +279,8 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   if (!directory)
     return pcd_action_refuse (&reason, "there is no folder for snapshots");
   hold.side.monitor = pcd_action_monitor (migration, &hold.side.why_no_monitor);
-  bundle = pcd_snapshot_begin (directory, migration->name, migration->pid, &error);
+  bundle = pcd_snapshot_begin (pcd_action_host (migration)->state_dir, directory, migration->name,
+                               migration->pid, &error);
   if (!bundle)
     return pcd_action_refuse (&reason, "%s", error->message);
   return fill (&hold, bundle, &reason);
