@@ -4,6 +4,7 @@
  * What is possible and safe is the daemon's to say; this only asks, waits and tells. */
 #include "core/pcd-action.h"
 #include "core/pcd-duration.h"
+#include "ctl/pcd-act-bar.h"
 #include "ctl/pcd-act-wait.h"
 #include "ctl/pcd-pick.h"
 #include "ctl/pcd-verb-snapshot.h"
@@ -214,9 +215,12 @@ act (PcdClient *client, const PcdClientMigration *migration, const Options *opti
   const gint64 limit = options->timeout_usec ? options->timeout_usec + GRACE_USEC : usual;
   g_autoptr (GVariant) reply = NULL;
   const char *outcome = NULL, *reason = NULL;
-  int exit_code = pcd_client_call (client, migration->path, "org.postcopyd.Migration1", "Act",
-                                   to_variant (options), "(ss)",
-                                   (int)(limit / G_TIME_SPAN_MILLISECOND), &reply);
+  const int msec = (int)(limit / G_TIME_SPAN_MILLISECOND);
+  const gboolean bar = options->action == PCD_ACTION_SNAPSHOT && !options->quiet &&
+                       !options->dry_run && isatty (STDERR_FILENO);
+  int exit_code = bar ? pcd_act_with_bar (client, migration, to_variant (options), msec, &reply)
+                      : pcd_client_call (client, migration->path, "org.postcopyd.Migration1", "Act",
+                                         to_variant (options), "(ss)", msec, &reply);
 
   if (exit_code != PCD_EXIT_DONE)
     return exit_code;

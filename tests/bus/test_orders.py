@@ -622,6 +622,39 @@ class TestWait(Orders):
         daemon.tell(G)
         self.assertEqual(process.wait(DEADLINE), 0)
 
+    def test_snapshot_bar(self):
+        """On a terminal, and not with --quiet; the answer comes on a line of its own."""
+        for words, has_bar in (([], True), (['--quiet'], False)):
+            daemon = self.start(G)
+            daemon.tell('answer later -', f'ladder {U1} source recover default no 1 snapshot - - - - 0',
+                        f'doing {U1} source memory 3 8')
+            terminal, end = pty.openpty()
+            process = subprocess.Popen([CTL, '--bus', self.bus.address, 'snapshot', 'g', *words],
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=end)
+            self.addCleanup(end_process, process)
+            shown = b''
+
+            def shows(text):
+                nonlocal shown
+                if select.select([terminal], [], [], 0)[0]:
+                    shown += os.read(terminal, 4096)
+                return text in shown
+            wait_for(lambda: 'snapshot source' in self.asked(daemon), 'the order')
+            if has_bar:
+                wait_for(lambda: shows(b'\rg: snapshot: memory [#######-------------] 37 %\033[K'), 'a bar')
+                daemon.tell(f'doing {U1} source memory 8 8')
+                wait_for(lambda: shows(b'[####################] 100 %'), 'its end')
+            else:
+                time.sleep(1)
+            daemon.tell('finish done /a')
+            out = process.communicate(timeout=DEADLINE)[0]
+            self.assertEqual((process.returncode, out), (0, b'g: snapshot: done: /a\n' if has_bar else b''))
+            shows(b'')
+            self.assertTrue(shown.endswith(b'\r\033[K') if has_bar else shown == b'', shown)
+            os.close(terminal)
+            os.close(end)
+            daemon.stop()
+
     def test_progress_on_a_terminal(self):
         daemon = self.start(G)
         terminal, end = pty.openpty()

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* An action that says how far it is, waited for with a bar on the terminal.
+ * Must not know which action it is. */
+#pragma once
+
+#include "ctl/pcd-client-state.h"
+#include "ctl/pcd-client.h"
+
+G_BEGIN_DECLS
+
+/**
+ * pcd_act_with_bar:
+ * @order: arguments of Act ()
+ * @ret_reply: (out) (transfer full): (ss)
+ *
+ * As pcd_client_call () of Act (), with a bar on standard error meanwhile, which is to be a
+ * terminal. The bar is gone on return.
+ *
+ * Returns: the exit code
+ */
+int pcd_act_with_bar (PcdClient *client,
+                      const PcdClientMigration *migration,
+                      GVariant *order,
+                      int timeout_msec,
+                      GVariant **ret_reply);
+
+G_END_DECLS
