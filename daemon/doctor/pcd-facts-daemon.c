@@ -9,6 +9,7 @@
 #include "bus/pcd-address.h"
 #include "bus/pcd-connect.h"
 #include "engine/pcd-policy-load.h"
+#include "plugins/pcd-plugins.h"
 
 /* As main.c has them. */
 #define DEFAULT_CONFIG    PCD_SYSCONFDIR "/postcopyd/postcopyd.conf"
@@ -247,6 +248,9 @@ pcd_facts_ask_daemon (PcdFacts *facts, const PcdFactsOptions *options)
   const char *config = options->config ? options->config : arguments.config;
   facts->config_path = g_strdup (config ? config : DEFAULT_CONFIG);
   load_config (facts, config != NULL);
-  load_policies (facts, options->policy_dir ? options->policy_dir : arguments.policy_dir);
   facts->state_dir = g_strdup (arguments.state_dir ? arguments.state_dir : DEFAULT_STATE_DIR);
+  /* Before the policies, which may name their actions. */
+  if (!facts->config_error)
+    facts->plugins = pcd_plugins_look (&facts->config, facts->state_dir);
+  load_policies (facts, options->policy_dir ? options->policy_dir : arguments.policy_dir);
 }

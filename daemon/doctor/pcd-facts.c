@@ -56,6 +56,7 @@ pcd_facts_free (PcdFacts *facts)
   pcd_config_clear (&facts->config);
   g_clear_pointer (&facts->policies, pcd_policy_set_unref);
   g_free (facts->policies_error);
+  g_clear_pointer (&facts->plugins, g_ptr_array_unref);
   g_free (facts);
 }
 

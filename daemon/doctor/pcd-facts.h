@@ -85,6 +85,7 @@ typedef struct {
  * @daemon_error: (nullable): why the daemon on the bus does not
  * @daemon_caps: its effective capabilities, bit N is capability N
  * @config_error: (nullable): then @config is zeroes
+ * @plugins: (nullable) (element-type PcdPluginView): what the configuration names
  * @policies: (nullable): %NULL then @policies_error says why
  */
 typedef struct {
@@ -146,6 +147,7 @@ typedef struct {
   char *config_path;
   char *config_error;
   PcdConfig config;
+  GPtrArray *plugins;
   PcdPolicySet *policies;
   char *policies_error;
 } PcdFacts;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyd itself: whether it runs and can work, its configuration, policies and journal. Pure. */
 #include "doctor/pcd-judge.h"
+#include "plugins/pcd-plugins.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -211,6 +212,26 @@ judge_state_dir (const PcdFacts *facts, GPtrArray *findings)
     pcd_findings_add (findings, "state-dir", PCD_SEVERITY_OK, NULL, g_strdup (dir), NULL, NULL);
 }
 
+static void
+judge_plugins (const PcdFacts *facts, GPtrArray *findings)
+{
+  guint n_bad = 0;
+
+  for (guint i = 0; facts->plugins && i < facts->plugins->len; i++) {
+    const PcdPluginView *view = facts->plugins->pdata[i];
+    if (!view->problem)
+      continue;
+    n_bad++;
+    pcd_findings_add (findings, "plugins", PCD_SEVERITY_WARNING, view->name,
+                      g_strdup (view->problem),
+                      "postcopyd goes on without it: steps of policies that name it are refused.",
+                      "postcopyctl plugins", "systemctl reload postcopyd", NULL);
+  }
+  if (facts->plugins && facts->plugins->len > 0 && n_bad == 0)
+    pcd_findings_add (findings, "plugins", PCD_SEVERITY_OK, NULL,
+                      g_strdup_printf ("%u plugins, all good", facts->plugins->len), NULL, NULL);
+}
+
 void
 pcd_judge_daemon (const PcdFacts *facts, GPtrArray *findings)
 {
@@ -218,6 +239,7 @@ pcd_judge_daemon (const PcdFacts *facts, GPtrArray *findings)
   judge_connection (facts, findings);
   judge_capabilities (facts, findings);
   judge_config (facts, findings);
+  judge_plugins (facts, findings);
   judge_policies (facts, findings);
   judge_state_dir (facts, findings);
 }

@@ -210,6 +210,14 @@ class Written(test_bus.Case):
 
     def from_files(self):
         self.by_ctl('policy-list', 'policy', 'list', '--policy-dir', test_bus.POLICIES)
+        config = os.path.join(self.bus.dir, 'plugins.conf')
+        with open(config, 'w') as f:
+            f.write('[plugin test.none]\npath = /nonexistent\n'
+                    f'[plugin example.beacon]\npath = {self.bus.dir}/beacon.so\n')
+        plugin = os.path.join(os.path.dirname(__file__), '..', '..', 'plugin')
+        subprocess.run(['cc', '-std=gnu11', '-shared', '-fPIC', f'-I{plugin}', '-o', f'{self.bus.dir}/beacon.so',
+                        f'{plugin}/example/example-beacon.c'], check=True, timeout=60)
+        self.by_ctl('plugin-list', 'plugins', '--config', config, status=(1,))
         for path in glob.glob(os.path.join(test_bus.POLICIES, '[a-z]*.json')):
             name = os.path.basename(path)[:-len('.json')]
             if name != 'policy.schema':

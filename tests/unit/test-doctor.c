@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* doctor's judgement: a sound host, and for each finding the one fact that brings it about. */
 #include "doctor/pcd-ask.h"
+#include "plugins/pcd-plugins.h"
 #include "doctor/pcd-judge.h"
 #include "engine/pcd-policy-load.h"
 
@@ -95,6 +96,16 @@ choose (PcdFacts *facts, const char *policy)
   g_array_append_val (facts->config.matches, match);
 }
 
+static void
+see_plugin (PcdFacts *facts, const char *problem)
+{
+  static PcdPluginView view = { .name = (char *)"test.plugin" };
+
+  view.problem = (char *)problem;
+  facts->plugins = g_ptr_array_new ();
+  g_ptr_array_add (facts->plugins, &view);
+}
+
 /* ---- one wrong fact each ---- */
 
 #define BREAK(name, ...)                                                                           \
@@ -182,6 +193,8 @@ BREAK (config_bad, set (&f->config_error, "line 3"); pcd_config_clear (&f->confi
        f->config = (PcdConfig){ 0 })
 BREAK (policies_bad, g_clear_pointer (&f->policies, pcd_policy_set_unref);
        set (&f->policies_error, "line 3"))
+BREAK (plugin_bad, see_plugin (f, "is owned by user 1, expected root"))
+BREAK (plugin_good, see_plugin (f, NULL))
 BREAK (policy_unknown, choose (f, "nobody-knows"))
 BREAK (policy_destroys, choose (f, "fence"))
 BREAK (policy_may_destroy, choose (f, "fence"); f->config.allow_destroy = TRUE)
@@ -257,6 +270,8 @@ static const struct {
   { "no-admin", no_admin, "capabilities:warning" },
   { "config-bad", config_bad, "config:error" },
   { "policies-bad", policies_bad, "policies:error" },
+  { "plugin-bad", plugin_bad, "plugins:warning" },
+  { "plugin-good", plugin_good, "" },
   { "policy-unknown", policy_unknown, "policies:warning" },
   { "policy-destroys", policy_destroys, "policies:warning" },
   { "policy-may-destroy", policy_may_destroy, "" },
