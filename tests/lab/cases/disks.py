@@ -21,6 +21,7 @@ try:
     HOOKED = {"hook": Host.build_path("postcopyd-hook")}
 except LabError:  # no build: the cases can be listed all the same
     HOOKED = {}
+AS_UNIT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../tools/as-unit"))
 HOLD = f"directory={FOLDER}"
 OURS = "pcd-copy-"
 
@@ -406,4 +407,19 @@ def skipped(lab):
     assert told["disk0.raw"]["part"] == "disk-0.qcow2", told
     assert told["ro.raw"]["reason"] == "it is read-only", told
     assert "others may write" in told["shared.raw"]["reason"], told
+    pair.finish()
+
+
+@case("long-disks-privilege", lab=HOOKED, timeout=180)
+def privilege(lab):
+    """With no more privilege than the unit leaves the daemon."""
+    lab.dst.confinement = [AS_UNIT, os.path.join(os.environ["PCD_BUILD"], "units",
+                                                 "postcopyd.service")]
+    pair = WatchedPair(lab)
+    pair.wait_monitor()
+    done = lab.dst.ctl("snapshot", pair.vm.name, timeout=60)
+    print(f"# {(done.out + done.err).strip()}")
+    assert done.rc == 0, done
+    assert pair.check_bundle(only_bundle(lab.dst)) > 0
+    assert "not permitted" not in lab.dst.postcopyd_log, lab.dst.postcopyd_log
     pair.finish()
