@@ -111,10 +111,9 @@ def merged_no_monitor(lab):
     finish(lab, vm, migration)
 
 
-@case("long-snapshot-merge-4g", lab=HOOKED, timeout=300)
-def merged_4g(lab):
-    """The same with 4 GiB, of which the guest writes what lies below the PCI hole: constant memory."""
-    vm, migration = in_postcopy(lab, mib=3040, memory=4096)
+def merged_large(lab, **options):
+    """4 GiB, of which the guest writes what lies below the PCI hole: constant memory."""
+    vm, migration = in_postcopy(lab, mib=3040, memory=4096, **options)
     with Shell(lab, "src") as src, Shell(lab, "dst", monitor=True) as dst:
         paused_pair(lab, vm, migration, src, dst)
         dst_blocked(lab, vm)
@@ -124,6 +123,30 @@ def merged_4g(lab):
         print(f"# peak of the source's process: {peak:.0f} MiB")
         assert peak < 100, peak
         check_merged(lab, vm)
+
+
+@case("long-snapshot-merge-4g", lab=HOOKED, timeout=300)
+def merged_4g(lab):
+    """The same with 4 GiB."""
+    merged_large(lab)
+
+
+@case("long-snapshot-merge-4g-4-memfd", lab=HOOKED, timeout=300)
+def merged_4g_4_memfd(lab):
+    """With 4 GiB of a shared memfd, and 4 vCPUs."""
+    merged_large(lab, vcpus=4, memfd=True)
+
+
+@case("long-snapshot-merge-4g-4", lab=HOOKED, timeout=300)
+def merged_4g_4(lab):
+    """With 4 GiB and 4 vCPUs."""
+    merged_large(lab, vcpus=4)
+
+
+@case("long-snapshot-merge-4g-memfd", lab=HOOKED, timeout=300)
+def merged_4g_memfd(lab):
+    """With 4 GiB of a shared memfd."""
+    merged_large(lab, memfd=True)
 
 
 def peak_mib(shell):
