@@ -7,6 +7,7 @@
 #include "engine/pcd-policy-load.h"
 #include "libvirt/pcd-source.h"
 #include "plugins/pcd-plugins.h"
+#include "sinks/pcd-sinks.h"
 
 #include <glib-unix.h>
 #include <locale.h>
@@ -37,6 +38,7 @@ typedef struct {
   GMainLoop *loop;
   PcdEngine *engine;
   PcdNotify *notify;
+  PcdSinks *sinks;
   gboolean bus_settled;
   gboolean libvirt_tried;
   gboolean ready;
@@ -160,10 +162,11 @@ reload (Daemon *self, GError **error)
 {
   g_auto (PcdConfig) config = { 0 };
 
-  if (!load_config (self->options, &config, error) ||
+  if (!load_config (self->options, &config, error) || !pcd_sinks_check (&config, error) ||
       !pcd_engine_reload_policies (self->engine, &config, error))
     return FALSE;
   pcd_engine_set_config (self->engine, &config);
+  pcd_sinks_set_config (self->sinks, &config);
   return TRUE;
 }
 
@@ -269,8 +272,17 @@ on_reload_asked (gpointer data, GError **error)
   return reload_and_tell (data, error);
 }
 
+static GStrv
+on_sinks_asked (gpointer data)
+{
+  Daemon *self = data;
+
+  return pcd_sinks_to_json (self->sinks);
+}
+
 static const PcdListener daemon_listener = { .connection = on_connection };
-static const PcdBusCallbacks bus_callbacks = { on_bus_settled, on_bus_refused, on_reload_asked };
+static const PcdBusCallbacks bus_callbacks = { on_bus_settled, on_bus_refused, on_reload_asked,
+                                               on_sinks_asked };
 
 static int
 run (const Options *options, const PcdConfig *config, const char *bus_address)
@@ -283,6 +295,7 @@ run (const Options *options, const PcdConfig *config, const char *bus_address)
   g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", PCD_MESSAGE_STARTED, "MESSAGE",
                     "postcopyd " PCD_VERSION " started");
   /* The engine is freed first: the others follow it and must be there to its end. */
+  g_autoptr (PcdSinks) sinks = NULL;
   g_autoptr (PcdNotify) notify = NULL;
   g_autoptr (PcdBus) bus = NULL;
   g_autoptr (PcdEngine) engine = pcd_engine_new (config, options->connect);
@@ -294,6 +307,8 @@ run (const Options *options, const PcdConfig *config, const char *bus_address)
     g_printerr ("postcopyd: %s\n", error->message);
     return EXIT_USAGE;
   }
+  self.sinks = sinks = pcd_sinks_new (engine);
+  pcd_sinks_set_config (sinks, config);
   pcd_engine_add_listener (engine, &pcd_log_listener, NULL);
   pcd_engine_add_listener (engine, &daemon_listener, &self);
   self.notify = notify = pcd_notify_new (engine, options->connect);
@@ -311,6 +326,7 @@ run (const Options *options, const PcdConfig *config, const char *bus_address)
     g_source_remove (signals[i]);
   g_clear_handle_id (&self.ready_at_last_id, g_source_remove);
   pcd_farewell (engine);
+  pcd_sinks_stop (sinks);
   g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", PCD_MESSAGE_STOPPED, "MESSAGE",
                     "postcopyd stopped");
   return self.exit_code;
@@ -346,7 +362,8 @@ main (int argc, char **argv)
     g_print ("postcopyd %s\n", PCD_VERSION);
     return EXIT_DONE;
   }
-  if (!check_uri (options.connect, &error) || !load_config (&options, &config, &error)) {
+  if (!check_uri (options.connect, &error) || !load_config (&options, &config, &error) ||
+      !pcd_sinks_check (&config, &error)) {
     g_printerr ("postcopyd: %s\n", error->message);
     return EXIT_USAGE;
   }

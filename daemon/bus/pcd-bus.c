@@ -256,6 +256,16 @@ on_get_records (PcdDbusManager1 *manager,
 }
 
 static gboolean
+on_get_sinks (PcdDbusManager1 *manager, GDBusMethodInvocation *invocation, gpointer data)
+{
+  PcdBus *self = data;
+  g_auto (GStrv) sinks = self->callbacks->sinks (self->data);
+
+  pcd_dbus_manager1_complete_get_sinks (manager, invocation, (const char *const *)sinks);
+  return TRUE;
+}
+
+static gboolean
 reload (gpointer data, GError **error)
 {
   PcdBus *self = data;
@@ -511,6 +521,7 @@ pcd_bus_new (PcdEngine *engine,
   pcd_dbus_manager1_set_version (self->manager, PCD_VERSION);
   pcd_dbus_manager1_set_libvirt_uri (self->manager, shown_uri);
   g_signal_connect (self->manager, "handle-get-records", G_CALLBACK (on_get_records), self);
+  g_signal_connect (self->manager, "handle-get-sinks", G_CALLBACK (on_get_sinks), self);
   self->operate = pcd_operate_new (engine, self->manager, reload, self);
   self->hand_out = pcd_hand_out_new (engine, self->manager);
   on_connection (FALSE, self);

@@ -16,11 +16,13 @@ typedef struct _PcdBus PcdBus;
  * @refused: the bus is there, but will not give us the name: another postcopyd has it, or the
  *   bus's policy is against it. Nothing will be tried again
  * @reload: someone who may asked to read the configuration again; %FALSE if it is bad
+ * @sinks: a JSON object per receiver of events; (transfer full)
  */
 typedef struct {
   void (*settled) (gpointer data);
   void (*refused) (const GError *error, gpointer data);
   gboolean (*reload) (gpointer data, GError **error);
+  GStrv (*sinks) (gpointer data);
 } PcdBusCallbacks;
 
 /**

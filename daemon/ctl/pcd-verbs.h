@@ -23,6 +23,7 @@ extern const PcdVerb pcd_verb_probe;
 extern const PcdVerb pcd_verb_recover;
 extern const PcdVerb pcd_verb_release;
 extern const PcdVerb pcd_verb_resume;
+extern const PcdVerb pcd_verb_sinks;
 extern const PcdVerb pcd_verb_snapshot;
 extern const PcdVerb pcd_verb_status;
 extern const PcdVerb pcd_verb_stop;

@@ -20,6 +20,7 @@
 
 /* Likewise, of whose keys we know only some. */
 #define PLUGIN "plugin"
+#define SINK   "sink"
 
 typedef enum {
   KEY_DURATION,
@@ -30,6 +31,7 @@ typedef enum {
   KEY_ADDRESSES, /* likewise */
   KEY_POLICY,    /* the last of PcdConfig.matches */
   KEY_MATCH,     /* one of PcdConfig.matches; several times */
+  KEY_SINKS,     /* one of PcdConfig.sink_defaults */
 } KeyType;
 
 typedef struct {
@@ -67,6 +69,9 @@ static const Key keys[] = {
     "web-* protect" },
   { "host", "allow-destroy", KEY_BOOLEAN, G_STRUCT_OFFSET (PcdConfig, allow_destroy), 0, 0,
     "yes or no" },
+  { "sinks", "timeout", KEY_SINKS, 0, 0, 0, NULL },
+  { "sinks", "queue-size", KEY_SINKS, 0, 0, 0, NULL },
+  { "sinks", "queue-bytes", KEY_SINKS, 0, 0, 0, NULL },
 };
 
 typedef struct {
@@ -76,6 +81,7 @@ typedef struct {
   char *section;           /* as it is in the file: "arm", "peer b" */
   PcdPeer *peer;           /* in a [peer NAME] */
   PcdPluginConfig *plugin; /* in a [plugin NAME] */
+  PcdSinkConfig *sink;     /* in a [sink NAME] */
   guint peer_line;
   PcdConfig config;
   guint groups_seen[G_N_ELEMENTS (keys)]; /* line of the group, by its first key's index */
@@ -113,6 +119,7 @@ pcd_config_default (void)
     .peers = pcd_peers_new (),
     .matches = matches_new (),
     .plugins = pcd_plugin_configs_new (),
+    .sinks = g_ptr_array_new_with_free_func ((GDestroyNotify)pcd_sink_config_unref),
   };
 }
 
@@ -127,6 +134,8 @@ pcd_config_copy (const PcdConfig *config)
     g_array_ref (copy.matches);
   if (copy.plugins)
     g_ptr_array_ref (copy.plugins);
+  if (copy.sinks)
+    g_ptr_array_ref (copy.sinks);
   return copy;
 }
 
@@ -136,6 +145,7 @@ pcd_config_clear (PcdConfig *config)
   g_clear_pointer (&config->peers, pcd_peers_unref);
   g_clear_pointer (&config->matches, g_array_unref);
   g_clear_pointer (&config->plugins, g_ptr_array_unref);
+  g_clear_pointer (&config->sinks, g_ptr_array_unref);
 }
 
 const PcdPolicyMatch *
@@ -232,6 +242,8 @@ parse_value (const Key *key, const char *text, PcdPeer *peer, PcdConfig *config)
     return parse_policy (text, config);
   if (key->type == KEY_MATCH)
     return parse_match (text, config);
+  if (key->type == KEY_SINKS)
+    return pcd_sink_common_parse (&config->sink_defaults, key->name, text);
 
   if (key->type == KEY_BOOLEAN)
     return parse_boolean (text, member);
@@ -280,7 +292,7 @@ list_known (const char *group)
                             !group && g_str_equal (keys[i].group, PEER) ? " NAME" : "");
   }
   if (!group)
-    g_string_append (list, ", " PLUGIN " NAME");
+    g_string_append (list, ", " PLUGIN " NAME, " SINK " NAME");
   return g_string_free (g_steal_pointer (&list), FALSE);
 }
 
@@ -394,6 +406,27 @@ read_plugin_key (const Reader *reader, const char *key, const char *value, GErro
 }
 
 static gboolean
+read_sink (Reader *reader, const char *name, GError **error)
+{
+  g_autofree char *problem = NULL;
+
+  reader->sink =
+      pcd_sink_configs_add (reader->config.sinks, name, reader->path, reader->line, &problem);
+  reader->group = SINK;
+  return reader->sink || refuse (reader, G_KEY_FILE_ERROR_PARSE, error, "%s", problem);
+}
+
+static gboolean
+read_sink_key (const Reader *reader, const char *key, const char *value, GError **error)
+{
+  g_autofree char *problem = NULL;
+
+  return pcd_sink_config_set (reader->sink, key, value, &problem) ||
+         refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error, "[sink %s] %s", reader->sink->name,
+                 problem);
+}
+
+static gboolean
 read_group (Reader *reader, char *line, GError **error)
 {
   gsize length = strlen (line);
@@ -408,6 +441,9 @@ read_group (Reader *reader, char *line, GError **error)
   reader->plugin = NULL;
   if (g_str_has_prefix (line + 1, PLUGIN " "))
     return read_plugin (reader, line + 1 + strlen (PLUGIN), error);
+  reader->sink = NULL;
+  if (g_str_has_prefix (line + 1, SINK " "))
+    return read_sink (reader, line + 1 + strlen (SINK), error);
   if (g_str_equal (line + 1, PEER) || g_str_has_prefix (line + 1, PEER " "))
     return read_peer (reader, line + 1 + strlen (PEER), error);
   for (guint i = 0; i < G_N_ELEMENTS (keys); i++) {
@@ -445,6 +481,8 @@ read_key (Reader *reader, char *line, GError **error)
                    "key %s before any group, expected a line such as [arm] above it", quoted_name);
   if (reader->plugin)
     return read_plugin_key (reader, name, value, error);
+  if (reader->sink)
+    return read_sink_key (reader, name, value, error);
   for (guint i = 0; i < G_N_ELEMENTS (keys); i++) {
     if (!g_str_equal (keys[i].group, reader->group) || !g_str_equal (keys[i].name, name))
       continue;
@@ -457,7 +495,8 @@ read_key (Reader *reader, char *line, GError **error)
       return check_value (reader, &keys[i], error);
     g_autofree char *quoted = quote (value, strlen (value));
     return refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error, "[%s] %s: got %s, expected %s",
-                   reader->section, keys[i].name, quoted, keys[i].expected);
+                   reader->section, keys[i].name, quoted,
+                   keys[i].expected ?: pcd_sink_common_expected (keys[i].name));
   }
   g_autofree char *known = list_known (reader->group);
   return refuse (reader, G_KEY_FILE_ERROR_KEY_NOT_FOUND, error,

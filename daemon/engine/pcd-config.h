@@ -7,6 +7,7 @@
 #include "core/pcd-policy-set.h"
 #include "engine/pcd-config-plugin.h"
 #include "engine/pcd-peers.h"
+#include "engine/pcd-sink-config.h"
 
 G_BEGIN_DECLS
 
@@ -29,6 +30,9 @@ G_BEGIN_DECLS
  *   is not known here
  * @has_default_policy: the last of @matches is `[policy] default`
  * @plugins: (element-type PcdPluginConfig): every `[plugin NAME]`; a reference, never changes
+ * @sink_defaults: `[sinks]`
+ * @sinks: (element-type PcdSinkConfig): every `[sink NAME]`; a reference, never changes. What their
+ *   own keys may be is not known here: see pcd_sinks_check ()
  * @allow_destroy: `[host] allow-destroy`: policies that destroy may be used; default false
  */
 typedef struct {
@@ -42,6 +46,8 @@ typedef struct {
   GArray *matches;
   gboolean has_default_policy;
   GPtrArray *plugins;
+  PcdSinkCommon sink_defaults;
+  GPtrArray *sinks;
   gboolean allow_destroy;
 } PcdConfig;
 

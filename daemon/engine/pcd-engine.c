@@ -395,6 +395,12 @@ pcd_engine_enable_actions (PcdEngine *engine,
   return TRUE;
 }
 
+PcdJournal *
+pcd_engine_get_journal (PcdEngine *engine)
+{
+  return engine->env.journal;
+}
+
 void
 pcd_engine_free (PcdEngine *engine)
 {

@@ -5,11 +5,13 @@
 #include <gio/gio.h>
 #include <string.h>
 
+#include "sinks/exec/pcd-exec.h"
 #ifdef PCD_WITH_WEBHOOK
 #include "sinks/webhook/pcd-webhook.h"
 #endif
 
 static const PcdSinkType *const types[] = {
+  &pcd_exec_sink_type,
 #ifdef PCD_WITH_WEBHOOK
   &pcd_webhook_sink_type,
 #endif

@@ -364,6 +364,13 @@ pcd_engine_new (const PcdConfig *config, const char *uri)
   return self;
 }
 
+/* Its sinks are told of nothing. */
+struct _PcdJournal *
+pcd_engine_get_journal (PcdEngine *self)
+{
+  return NULL;
+}
+
 void
 pcd_engine_free (PcdEngine *self)
 {

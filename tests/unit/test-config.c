@@ -246,11 +246,11 @@ test_bad (void)
     { "[arm]\nenabled=yes\nenabled=yes\n",
       ":3: [arm] enabled: again, first seen in line 2, expected each key once" },
     { "[Arm]\n", ":1: unknown group \"Arm\", expected one of: arm, watch, recover, peer NAME, "
-                 "policy, host, plugin NAME" },
+                 "policy, host, sinks, plugin NAME, sink NAME" },
     { "[]\n", ":1: unknown group \"\", expected one of: arm, watch, recover, peer NAME, "
-              "policy, host, plugin NAME" },
+              "policy, host, sinks, plugin NAME, sink NAME" },
     { "[plugin]\n", ":1: unknown group \"plugin\", expected one of: arm, watch, recover, "
-                    "peer NAME, policy, host, plugin NAME" },
+                    "peer NAME, policy, host, sinks, plugin NAME, sink NAME" },
     { "[plugin beacon]\n", ":1: plugin name \"beacon\", expected lower case letters, digits and "
                            "dashes with a dot, such as [plugin example.beacon]" },
     { "[plugin A.b]\n", ":1: plugin name \"A.b\", expected lower case letters, digits and "

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* postcopyctl sinks: who is told of events, and who lags behind.
+ * Formats what the daemon says; knows no queue. */
+#include <json-glib/json-glib.h>
+
+#include "bus/pcd-address.h"
+#include "core/pcd-record.h"
+#include "ctl/pcd-client.h"
+#include "ctl/pcd-verbs.h"
+
+#define ANSWER_MSEC 10000
+
+static gint64
+get_int (JsonObject *sink, const char *name)
+{
+  return json_object_get_int_member_with_default (sink, name, 0);
+}
+
+static char *
+get_text (JsonObject *sink, const char *name)
+{
+  return pcd_text_printable (json_object_get_string_member_with_default (sink, name, "-"));
+}
+
+static char *
+get_time (JsonObject *sink, const char *name)
+{
+  const char *text = json_object_get_string_member_with_default (sink, name, NULL);
+  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
+  g_autoptr (GDateTime) time = text ? g_date_time_new_from_iso8601 (text, utc) : NULL;
+
+  if (!time)
+    return g_strdup ("-");
+  return pcd_time_to_text (g_date_time_to_unix (time) * G_USEC_PER_SEC +
+                           g_date_time_get_microsecond (time));
+}
+
+static void
+print_sink (JsonObject *sink)
+{
+  g_autofree char *name = get_text (sink, "sink"), *type = get_text (sink, "type");
+  g_autofree char *state = get_text (sink, "state"), *next = get_time (sink, "next-try");
+  g_autofree char *error = get_text (sink, "last-error");
+  g_autofree char *when = get_time (sink, "last-error-time");
+
+  g_print (" %-16s %-10s %-10s %9" G_GINT64_FORMAT " %9" G_GINT64_FORMAT " %9" G_GINT64_FORMAT
+           " %9" G_GINT64_FORMAT "  %s\n",
+           name, type, state, get_int (sink, "waiting"), get_int (sink, "delivered"),
+           get_int (sink, "refused"), get_int (sink, "dropped"), next);
+  if (json_object_has_member (sink, "last-error"))
+    g_print ("   %s: %s\n", when, error);
+}
+
+static void
+print_all (GStrv sinks)
+{
+  if (!sinks[0]) {
+    g_print ("No sinks: nobody is told of events but the system's journal and D-Bus.\n");
+    return;
+  }
+  g_print (" %-16s %-10s %-10s %9s %9s %9s %9s  %s\n", "Sink", "Type", "State", "Waiting",
+           "Delivered", "Refused", "Dropped", "Next try");
+  for (guint i = 0; sinks[i]; i++) {
+    g_autoptr (JsonNode) root = json_from_string (sinks[i], NULL);
+    if (root && JSON_NODE_HOLDS_OBJECT (root))
+      print_sink (json_node_get_object (root));
+  }
+}
+
+static int
+run (const PcdCtl *ctl, int argc, char **argv)
+{
+  gboolean json = FALSE;
+  int exit_code = PCD_EXIT_DONE;
+  g_autoptr (GVariant) reply = NULL;
+  g_auto (GStrv) sinks = NULL;
+  const GOptionEntry entries[] = {
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, "One JSON object per line", NULL },
+    { NULL },
+  };
+
+  int parsed = pcd_verb_parse (&pcd_verb_sinks, entries, &argc, &argv);
+  if (parsed >= 0)
+    return parsed;
+  if (argc > 1) {
+    g_printerr ("%s: unexpected argument '%s'; it takes none\n", g_get_prgname (), argv[1]);
+    return PCD_EXIT_USAGE;
+  }
+  g_autoptr (PcdClient) client = pcd_client_open (ctl, &exit_code);
+  if (!client)
+    return exit_code;
+  exit_code = pcd_client_call (client, PCD_BUS_PATH, "org.postcopyd.Manager1", "GetSinks", NULL,
+                               "(as)", ANSWER_MSEC, &reply);
+  if (exit_code != PCD_EXIT_DONE)
+    return exit_code;
+  g_variant_get (reply, "(^as)", &sinks);
+  for (guint i = 0; json && sinks[i]; i++)
+    g_print ("%s\n", sinks[i]);
+  if (!json)
+    print_all (sinks);
+  return PCD_EXIT_DONE;
+}
+
+const PcdVerb pcd_verb_sinks = {
+  .name = "sinks",
+  .synopsis = "[--json]",
+  .summary = "Who is told of events, and how much waits for whom",
+  .run = run,
+};
