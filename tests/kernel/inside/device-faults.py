@@ -74,7 +74,10 @@ class Qemu:
 
     def end(self):
         self.process.kill()
-        self.process.wait()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass  # in the kernel, waiting for a page that will not come: ends with the machine
 
 
 def wait(condition, seconds, what):
