@@ -40,7 +40,7 @@ static const struct {
   [PCD_PREDICATE_PEER_ANSWERS] = { "peer-answers", SOURCE },
 };
 
-static const char *const debug_modes[] = { "backtrace", "core", "stacks", NULL };
+static const char *const debug_modes[] = { "backtrace", "core", "stacks", "gdbserver", NULL };
 static const char *const destroy_orders[] = { "destination-first", "source-first", NULL };
 
 /* Delays: short where waiting costs the guest, longer where each attempt costs the host. Rule 10:
@@ -82,9 +82,14 @@ static const PcdActionSpec specs[PCD_N_ACTIONS] = {
     .name = "debug", .summary = "let a debugger in", .roles = DESTINATION,
     .handles_guest = TRUE, .whens = W (STALLED) | W (PAUSED), .once = TRUE, .retry = { 5 * S_I, 2, 60 * S_I, 3 },
     .params = {
-      { "mode", PCD_PARAM_WORD, 0, 2, 0, debug_modes, FALSE, "one of: backtrace, core, stacks" },
+      { "mode", PCD_PARAM_WORD, 0, 3, 0, debug_modes, FALSE,
+        "one of: backtrace, core, stacks, gdbserver" },
       { "limit", PCD_PARAM_DURATION, 1 * S, 10 * MIN_, 20 * S, NULL, FALSE,
         "a duration such as 20s (1s to 10min)" },
+      { "session", PCD_PARAM_DURATION, 1 * S, 1 * HOUR, 10 * MIN_, NULL, FALSE,
+        "a duration such as 10min (1s to 1h)" },
+      { "idle", PCD_PARAM_DURATION, 1 * S, 1 * HOUR, 2 * MIN_, NULL, FALSE,
+        "a duration such as 2min (1s to 1h)" },
     },
   },
   [PCD_ACTION_RESUME] = {

@@ -33,6 +33,8 @@ typedef struct {
   char *order;
   char *mode;
   char *limit;
+  char *session;
+  char *idle;
   char *role;
   char *directory;
   int speed; /* MiB/s, -1 if not given */
@@ -49,6 +51,8 @@ options_clear (Options *options)
   g_free (options->order);
   g_free (options->mode);
   g_free (options->limit);
+  g_free (options->session);
+  g_free (options->idle);
   g_free (options->role);
   g_free (options->directory);
   g_free (options->snapshot.output);
@@ -85,9 +89,13 @@ parse (Options *options, int *argc, char ***argv)
   };
   const GOptionEntry debug[] = {
     { "mode", 0, 0, G_OPTION_ARG_STRING, &options->mode,
-      "backtrace (default) by gdb, core, or stacks, which holds nothing up", "MODE" },
+      "backtrace (default) by gdb, core, stacks, which holds nothing up, or gdbserver", "MODE" },
     { "limit", 0, 0, G_OPTION_ARG_STRING, &options->limit, "How long it may take, 20s if not given",
       "T" },
+    { "session", 0, 0, G_OPTION_ARG_STRING, &options->session,
+      "How long a gdbserver is open, 10min if not given", "T" },
+    { "idle", 0, 0, G_OPTION_ARG_STRING, &options->idle,
+      "Of which how long nobody need say anything, 2min if not given", "T" },
   };
   const GOptionEntry snapshot[] = {
     { "directory", 0, 0, G_OPTION_ARG_FILENAME, &options->directory,
@@ -172,6 +180,10 @@ to_variant (const Options *options)
     g_variant_dict_insert (&dict, "mode", "s", options->mode);
   if (options->limit)
     g_variant_dict_insert (&dict, "limit", "s", options->limit);
+  if (options->session)
+    g_variant_dict_insert (&dict, "session", "s", options->session);
+  if (options->idle)
+    g_variant_dict_insert (&dict, "idle", "s", options->idle);
   if (options->directory)
     g_variant_dict_insert (&dict, "directory", "s", options->directory);
   if (options->speed >= 0)
@@ -298,7 +310,7 @@ ACT_VERB (
 ACT_VERB (debug,
           PCD_ACTION_DEBUG,
           "debug",
-          " [--mode MODE] [--limit T]",
+          " [--mode MODE] [--limit T] [--session T] [--idle T]",
           "Show what QEMU's threads are at, or keep a core of QEMU")
 ACT_VERB (resume, PCD_ACTION_RESUME, "resume", "", "Undo postcopyd's stop or freeze")
 

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Names that sort by time, and openat () all the way down from the state directory.
+/* Names that sort by time, and openat () all the way down from the state directory. Files and
+ * sockets, and how many of them stay.
  * Must not know what is written there. */
 #include "debug/pcd-debug-file.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define FOLDER "debug"
+#define SOCKET ".sock"
 
 static int
 fail (const char *what, const char *state_dir, const char *name, GError **error)
@@ -60,6 +65,71 @@ time_of (gint64 time)
   return g_date_time_format (when, "%Y%m%dT%H%M%S");
 }
 
+typedef struct {
+  char *name;
+  gint64 time;
+  guint64 bytes;
+} Kept;
+
+static void
+kept_clear (gpointer data)
+{
+  g_free (((Kept *)data)->name);
+}
+
+static int
+by_age (gconstpointer a, gconstpointer b)
+{
+  const Kept *one = a, *other = b;
+
+  return (one->time < other->time) - (one->time > other->time);
+}
+
+/* (element-type Kept): files, the newest first. Stays in the folder: no link is followed. */
+static GArray *
+list_files (int folder)
+{
+  GArray *files = g_array_new (FALSE, TRUE, sizeof (Kept));
+  int again = openat (folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *dir = again >= 0 ? fdopendir (again) : NULL;
+  struct dirent *entry;
+
+  g_array_set_clear_func (files, kept_clear);
+  while (dir && (entry = readdir (dir))) {
+    struct stat st;
+
+    if (fstatat (folder, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG (st.st_mode))
+      continue;
+    const Kept kept = { .name = g_strdup (entry->d_name),
+                        .time =
+                            st.st_mtim.tv_sec * (gint64)G_USEC_PER_SEC + st.st_mtim.tv_nsec / 1000,
+                        .bytes = (guint64)st.st_blocks * 512 };
+    g_array_append_val (files, kept);
+  }
+  if (dir)
+    closedir (dir);
+  else if (again >= 0)
+    close (again);
+  g_array_sort (files, by_age);
+  return files;
+}
+
+/* Leaves room for one more. */
+static void
+prune (int folder, guint keep_files, guint64 keep_bytes)
+{
+  g_autoptr (GArray) files = list_files (folder);
+  guint64 bytes = 0;
+
+  for (guint i = 0; i < files->len; i++) {
+    const Kept *kept = &g_array_index (files, Kept, i);
+
+    bytes += kept->bytes;
+    if (i + 1 >= keep_files || bytes > keep_bytes)
+      unlinkat (folder, kept->name, 0);
+  }
+}
+
 int
 pcd_debug_file_create (const char *state_dir,
                        gint64 incident,
@@ -76,6 +146,7 @@ pcd_debug_file_create (const char *state_dir,
 
   if (folder < 0)
     return -1;
+  prune (folder, PCD_DEBUG_KEEP_FILES, PCD_DEBUG_KEEP_BYTES);
   int fd = openat (folder, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0)
     fail ("make", state_dir, name, error);
@@ -85,17 +156,20 @@ pcd_debug_file_create (const char *state_dir,
   return fd;
 }
 
-/* %NULL if there is none. */
+/* The last file, or with @sockets the last socket. %NULL if there is none. */
 static char *
-find_last (int folder, gint64 incident)
+find_last (int folder, gint64 incident, gboolean sockets)
 {
   g_autofree char *prefix = g_strdup_printf ("%" G_GINT64_FORMAT "-", incident);
   g_autofree char *last = NULL;
-  DIR *dir = fdopendir (dup (folder));
+  int again = openat (folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *dir = again >= 0 ? fdopendir (again) : NULL;
   struct dirent *entry;
 
   while (dir && (entry = readdir (dir)))
-    if (g_str_has_prefix (entry->d_name, prefix) && g_strcmp0 (entry->d_name, last) > 0) {
+    if (g_str_has_prefix (entry->d_name, prefix) &&
+        g_str_has_suffix (entry->d_name, SOCKET) == sockets &&
+        g_strcmp0 (entry->d_name, last) > 0) {
       g_free (last);
       last = g_strdup (entry->d_name);
     }
@@ -108,7 +182,7 @@ int
 pcd_debug_file_open_last (const char *state_dir, gint64 incident, char **ret_name, GError **error)
 {
   int folder = open_folder (state_dir, FALSE, error);
-  g_autofree char *name = folder >= 0 ? find_last (folder, incident) : NULL;
+  g_autofree char *name = folder >= 0 ? find_last (folder, incident, FALSE) : NULL;
   int fd = -1;
 
   if (folder < 0)
@@ -122,4 +196,65 @@ pcd_debug_file_open_last (const char *state_dir, gint64 incident, char **ret_nam
     *ret_name = g_steal_pointer (&name);
   close (folder);
   return fd;
+}
+
+/* By the folder's descriptor: the path may be longer than an address, and is not walked again. The
+ * socket's mode becomes the file's: never open to others, whatever the umask. */
+static int
+bind_in (int folder, const char *name)
+{
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  int n = snprintf (address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", folder, name);
+
+  if (fd >= 0 && n < (int)sizeof address.sun_path && fchmod (fd, 0600) == 0 &&
+      bind (fd, (const struct sockaddr *)&address, sizeof address) == 0 && listen (fd, 1) == 0)
+    return fd;
+  if (fd >= 0) {
+    int saved_errno = n < (int)sizeof address.sun_path ? errno : ENAMETOOLONG;
+    close (fd);
+    errno = saved_errno;
+  }
+  return -1;
+}
+
+int
+pcd_debug_socket_listen (
+    const char *state_dir, gint64 incident, const char *mode, char **ret_path, GError **error)
+{
+  g_autofree char *name = g_strdup_printf ("%" G_GINT64_FORMAT "-%s" SOCKET, incident, mode);
+  int folder = open_folder (state_dir, TRUE, error);
+  g_autofree char *open_already = folder >= 0 ? find_last (folder, incident, TRUE) : NULL;
+  int fd = -1;
+
+  if (folder < 0)
+    return -1;
+  if (open_already)
+    g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_EXIST,
+                 "there is one for a debugger already: %s/" FOLDER "/%s", state_dir, open_already);
+  else if ((fd = bind_in (folder, name)) < 0)
+    fail ("listen at", state_dir, name, error);
+  else
+    *ret_path = g_build_filename (state_dir, FOLDER, name, NULL);
+  close (folder);
+  return fd;
+}
+
+void
+pcd_debug_tidy (const char *state_dir)
+{
+  int folder = open_folder (state_dir, FALSE, NULL);
+  int again = folder >= 0 ? openat (folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  DIR *dir = again >= 0 ? fdopendir (again) : NULL;
+  struct dirent *entry;
+
+  while (dir && (entry = readdir (dir)))
+    if (g_str_has_suffix (entry->d_name, SOCKET))
+      unlinkat (folder, entry->d_name, 0);
+  if (dir)
+    closedir (dir);
+  if (folder < 0)
+    return;
+  prune (folder, PCD_DEBUG_KEEP_FILES + 1, PCD_DEBUG_KEEP_BYTES);
+  close (folder);
 }

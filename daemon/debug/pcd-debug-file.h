@@ -7,6 +7,11 @@
 
 G_BEGIN_DECLS
 
+/* So many files are kept, of so many bytes on the disk altogether: the oldest go when another is
+ * made. A core of QEMU has some 20 MiB. */
+#define PCD_DEBUG_KEEP_FILES 200u
+#define PCD_DEBUG_KEEP_BYTES ((guint64)2 << 30)
+
 /**
  * pcd_debug_file_create:
  * @state_dir: the daemon's own
@@ -37,5 +42,25 @@ int pcd_debug_file_create (const char *state_dir,
  */
 int
 pcd_debug_file_open_last (const char *state_dir, gint64 incident, char **ret_name, GError **error);
+
+/**
+ * pcd_debug_socket_listen:
+ * @mode: of action debug, part of the name
+ * @ret_path: (out) (transfer full): STATE-DIR/debug/INCIDENT-MODE.sock
+ *
+ * Mode 0600 from its first moment. One for an incident at a time: %G_FILE_ERROR_EXIST.
+ *
+ * Returns: a listening stream socket, or -1; the file is the caller's to remove
+ */
+int pcd_debug_socket_listen (
+    const char *state_dir, gint64 incident, const char *mode, char **ret_path, GError **error);
+
+/**
+ * pcd_debug_tidy:
+ * @state_dir: of a daemon that begins, and that no other one uses
+ *
+ * Removes the sockets of one that was killed, and prunes.
+ */
+void pcd_debug_tidy (const char *state_dir);
 
 G_END_DECLS

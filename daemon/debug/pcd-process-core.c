@@ -3,25 +3,16 @@
  * Must not touch a page that is missing. */
 #include "debug/pcd-process-core.h"
 
+#include "core/pcd-elf.h"
 #include "debug/pcd-hold.h"
 #include "host/pcd-guest-memory.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <gio/gio.h>
-#include <link.h>
 #include <string.h>
 #include <unistd.h>
 
 #define STAND_USEC (2 * G_USEC_PER_SEC)
-
-#if defined(__x86_64__)
-#define MACHINE EM_X86_64
-#elif defined(__aarch64__)
-#define MACHINE EM_AARCH64
-#else
-#define MACHINE EM_NONE
-#endif
 
 typedef struct {
   pid_t pid;
@@ -29,28 +20,9 @@ typedef struct {
   gint64 until;
   PcdGuestMemory *memory;
   GByteArray *notes;
-  GArray *headers; /* ElfW (Phdr), the notes' first */
+  GArray *headers; /* Elf64_Phdr, the notes' first */
   PcdCoreFigures figures;
 } Core;
-
-static void
-add_padded (GByteArray *notes, const void *data, gsize size)
-{
-  static const guint8 zeros[4] = { 0 };
-
-  g_byte_array_append (notes, data, (guint)size);
-  g_byte_array_append (notes, zeros, (guint)(-size & 3));
-}
-
-static void
-add_note (Core *self, guint32 type, const void *data, gsize size)
-{
-  const ElfW (Nhdr) header = { .n_namesz = 5, .n_descsz = (ElfW (Word))size, .n_type = type };
-
-  add_padded (self->notes, &header, sizeof header);
-  add_padded (self->notes, "CORE", 5);
-  add_padded (self->notes, data, size);
-}
 
 static void
 add_notes (Core *self, const GArray *threads)
@@ -64,9 +36,9 @@ add_notes (Core *self, const GArray *threads)
     struct elf_prstatus status = { .pr_pid = thread->tid };
 
     memcpy (&status.pr_reg, &thread->regs, sizeof thread->regs);
-    add_note (self, NT_PRSTATUS, &status, sizeof status);
+    pcd_elf_add_note (self->notes, NT_PRSTATUS, &status, sizeof status);
     if (i == 0 && g_file_get_contents (path, &auxv, &size, NULL)) /* where a debugger expects it */
-      add_note (self, NT_AUXV, auxv, size);
+      pcd_elf_add_note (self->notes, NT_AUXV, auxv, size);
   }
   self->figures.n_threads = threads->len;
 }
@@ -80,21 +52,21 @@ is_kept (const PcdGuestArea *area)
 static void
 add_headers (Core *self, const GArray *areas)
 {
-  guint64 at = sizeof (ElfW (Ehdr)) + (areas->len + 1) * sizeof (ElfW (Phdr));
-  ElfW (Phdr) header = { .p_type = PT_NOTE, .p_offset = at, .p_filesz = self->notes->len };
+  guint64 at = sizeof (Elf64_Ehdr) + (areas->len + 1) * sizeof (Elf64_Phdr);
+  Elf64_Phdr header = { .p_type = PT_NOTE, .p_offset = at, .p_filesz = self->notes->len };
 
   g_array_append_val (self->headers, header);
   at = (at + self->notes->len + PCD_GUEST_PAGE - 1) / PCD_GUEST_PAGE * PCD_GUEST_PAGE;
   for (guint i = 0; i < areas->len; i++) {
     const PcdGuestArea *area = &g_array_index (areas, PcdGuestArea, i);
 
-    header = (ElfW (Phdr)){ .p_type = PT_LOAD,
-                            .p_flags = PF_R,
-                            .p_offset = at,
-                            .p_vaddr = area->start,
-                            .p_filesz = is_kept (area) ? area->end - area->start : 0,
-                            .p_memsz = area->end - area->start,
-                            .p_align = PCD_GUEST_PAGE };
+    header = (Elf64_Phdr){ .p_type = PT_LOAD,
+                           .p_flags = PF_R,
+                           .p_offset = at,
+                           .p_vaddr = area->start,
+                           .p_filesz = is_kept (area) ? area->end - area->start : 0,
+                           .p_memsz = area->end - area->start,
+                           .p_align = PCD_GUEST_PAGE };
     g_array_append_val (self->headers, header);
     at += header.p_filesz;
   }
@@ -124,18 +96,8 @@ put (Core *self, const void *data, gsize size, guint64 offset, GError **error)
 static gboolean
 put_head (Core *self, GError **error)
 {
-  const ElfW (Phdr) *headers = (const ElfW (Phdr) *)(gpointer)self->headers->data;
-  const ElfW (Ehdr) head = {
-    .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, sizeof (long) == 8 ? ELFCLASS64 : ELFCLASS32,
-                 G_BYTE_ORDER == G_LITTLE_ENDIAN ? ELFDATA2LSB : ELFDATA2MSB, EV_CURRENT },
-    .e_type = ET_CORE,
-    .e_machine = MACHINE,
-    .e_version = EV_CURRENT,
-    .e_phoff = sizeof head,
-    .e_ehsize = sizeof head,
-    .e_phentsize = sizeof (ElfW (Phdr)),
-    .e_phnum = (ElfW (Half))self->headers->len
-  };
+  const Elf64_Phdr *headers = (const Elf64_Phdr *)(gpointer)self->headers->data;
+  const Elf64_Ehdr head = pcd_elf_core_header (self->headers->len);
 
   return put (self, &head, sizeof head, 0, error) &&
          put (self, headers, self->headers->len * sizeof *headers, sizeof head, error) &&
@@ -168,7 +130,7 @@ put_pages (Core *self,
 }
 
 static gboolean
-put_area (Core *self, const ElfW (Phdr) * header, guint8 *buffer, GError **error)
+put_area (Core *self, const Elf64_Phdr *header, guint8 *buffer, GError **error)
 {
   guint64 bitmap[PCD_GUEST_CHUNK_WORDS];
   guint present;
@@ -203,12 +165,12 @@ write_core (GArray *threads, gpointer data, GError **error)
   add_headers (self, pcd_guest_memory_get_areas (self->memory));
   if (!put_head (self, error))
     return FALSE;
-  const ElfW (Phdr) *headers = (const ElfW (Phdr) *)(gpointer)self->headers->data;
+  const Elf64_Phdr *headers = (const Elf64_Phdr *)(gpointer)self->headers->data;
   for (guint i = 1; i < self->headers->len; i++)
     if (!put_area (self, &headers[i], buffer, error))
       return FALSE;
   /* The last hole. */
-  const ElfW (Phdr) *last = &headers[self->headers->len - 1];
+  const Elf64_Phdr *last = &headers[self->headers->len - 1];
   if (ftruncate (self->fd, (off_t)(last->p_offset + last->p_filesz)) < 0) {
     g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "cannot write the core: %s",
                  g_strerror (errno));
@@ -222,7 +184,7 @@ pcd_process_core_write (
     pid_t pid, int fd, gint64 until, PcdCoreFigures *ret_figures, GError **error)
 {
   g_autoptr (GByteArray) notes = g_byte_array_new ();
-  g_autoptr (GArray) headers = g_array_new (FALSE, TRUE, sizeof (ElfW (Phdr)));
+  g_autoptr (GArray) headers = g_array_new (FALSE, TRUE, sizeof (Elf64_Phdr));
   Core core = { .pid = pid, .fd = fd, .until = until, .notes = notes, .headers = headers };
   gint64 stand_until = MIN (until, g_get_monotonic_time () + STAND_USEC);
   gboolean ok = pcd_hold_run (pid, stand_until, write_core, &core, &core.figures.held_usec, error);

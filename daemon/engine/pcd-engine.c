@@ -3,6 +3,7 @@
  * Decides nothing; what becomes of one migration is pcd-migration.c's business. */
 #include "engine/pcd-engine.h"
 
+#include "debug/pcd-debug-file.h"
 #include "engine/pcd-migration.h"
 #include "engine/pcd-policy-load.h"
 #include "host/pcd-netnews.h"
@@ -388,8 +389,10 @@ pcd_engine_enable_actions (PcdEngine *engine,
   engine->env.uri = engine->uri;
   engine->state_dir = g_strdup (state_dir);
   engine->env.state_dir = engine->state_dir;
-  if (engine->env.journal)
+  if (engine->env.journal) {
     sweep_snapshots (state_dir);
+    pcd_debug_tidy (state_dir);
+  }
   engine->env.dry_run = dry_run;
   use_config (engine);
   return TRUE;

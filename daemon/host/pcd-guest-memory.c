@@ -3,6 +3,8 @@
  * Must not touch a page that is not there: every read is by way of a descriptor of /proc. */
 #include "host/pcd-guest-memory.h"
 
+#include "host/pcd-fd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
@@ -159,22 +161,15 @@ pcd_guest_memory_open (pid_t pid, GError **error)
   return g_steal_pointer (&self);
 }
 
-static void
-close_if_open (int fd)
-{
-  if (fd >= 0)
-    close (fd);
-}
-
 void
 pcd_guest_memory_free (PcdGuestMemory *self)
 {
   if (!self)
     return;
-  close_if_open (self->dir_fd);
-  close_if_open (self->mem_fd);
-  close_if_open (self->pagemap_fd);
-  close_if_open (self->file_fd);
+  pcd_close_if_open (self->dir_fd);
+  pcd_close_if_open (self->mem_fd);
+  pcd_close_if_open (self->pagemap_fd);
+  pcd_close_if_open (self->file_fd);
   g_clear_pointer (&self->areas, g_array_unref);
   g_free (self);
 }
@@ -268,7 +263,7 @@ open_file (PcdGuestMemory *self, const PcdGuestArea *area, GError **error)
 
   if (self->file_fd >= 0 && self->file_start == area->map_start)
     return TRUE;
-  close_if_open (self->file_fd);
+  pcd_close_if_open (self->file_fd);
   self->file_fd = openat (self->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   self->file_start = area->map_start;
   if (self->file_fd < 0 && errno == ENOENT)

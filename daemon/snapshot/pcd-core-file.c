@@ -2,7 +2,8 @@
 /* ELF header, program headers, a note per vCPU, memory with holes. */
 #include "snapshot/pcd-core-file.h"
 
-#include <elf.h>
+#include "core/pcd-elf.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
@@ -10,14 +11,6 @@
 #include <string.h>
 #include <sys/procfs.h>
 #include <unistd.h>
-
-#if defined(__x86_64__)
-#define MACHINE EM_X86_64
-#elif defined(__aarch64__)
-#define MACHINE EM_AARCH64
-#else
-#define MACHINE EM_NONE
-#endif
 
 struct _PcdCoreFile {
   char *path;
@@ -56,15 +49,11 @@ static void
 add_note (GByteArray *notes, guint number, const char *text)
 {
   struct elf_prstatus status = { 0 };
-  const Elf64_Nhdr head = { .n_namesz = 5, .n_descsz = sizeof status, .n_type = NT_PRSTATUS };
 
-  G_STATIC_ASSERT (sizeof status % 4 == 0);
   status.pr_pid = (pid_t)number + 1; /* as dump-guest-memory numbers them */
   if (text)
     fill_registers (&status.pr_reg, text);
-  g_byte_array_append (notes, (const guint8 *)&head, sizeof head);
-  g_byte_array_append (notes, (const guint8 *)"CORE\0\0\0", 8);
-  g_byte_array_append (notes, (const guint8 *)&status, sizeof status);
+  pcd_elf_add_note (notes, NT_PRSTATUS, &status, sizeof status);
 }
 
 GByteArray *
@@ -125,17 +114,7 @@ write_heads (PcdCoreFile *self,
 {
   g_autoptr (GByteArray) notes = pcd_core_notes (registers);
   g_autofree Elf64_Phdr *heads = g_new0 (Elf64_Phdr, n_ranges + 1);
-  const Elf64_Ehdr elf = {
-    .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64,
-                 G_BYTE_ORDER == G_LITTLE_ENDIAN ? ELFDATA2LSB : ELFDATA2MSB, EV_CURRENT },
-    .e_type = ET_CORE,
-    .e_machine = MACHINE,
-    .e_version = EV_CURRENT,
-    .e_phoff = sizeof elf,
-    .e_ehsize = sizeof elf,
-    .e_phentsize = sizeof heads[0],
-    .e_phnum = (Elf64_Half)(n_ranges + 1),
-  };
+  const Elf64_Ehdr elf = pcd_elf_core_header (n_ranges + 1);
   guint64 notes_at = sizeof elf + (n_ranges + 1) * sizeof heads[0];
   guint64 at = round_up (notes_at + notes->len);
 

@@ -2,6 +2,8 @@
 /* Pages in chunks of 4 MiB, each a zstd frame of its own, so that any of them can be read alone. */
 #include "snapshot/pcd-memory-part.h"
 
+#include "host/pcd-fd.h"
+
 #include <errno.h>
 #include <gio/gio.h>
 #include <string.h>
@@ -194,21 +196,14 @@ pcd_memory_reader_open (const char *path, const PcdRamLayout *layout, GError **e
   return g_steal_pointer (&self);
 }
 
-static void
-close_if_open (int fd)
-{
-  if (fd >= 0)
-    close (fd);
-}
-
 void
 pcd_memory_reader_free (PcdMemoryReader *self)
 {
   if (!self)
     return;
-  close_if_open (self->pages_fd);
-  close_if_open (self->index_fd);
-  close_if_open (self->data_fd);
+  pcd_close_if_open (self->pages_fd);
+  pcd_close_if_open (self->index_fd);
+  pcd_close_if_open (self->data_fd);
   g_array_unref (self->sizes);
   g_array_unref (self->first_chunks);
   ZSTD_freeDCtx (self->zstd);

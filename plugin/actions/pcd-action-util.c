@@ -67,6 +67,48 @@ pcd_action_limit (const PostcopydJob *job, gint64 usec)
   return MIN (g_get_monotonic_time () + usec, job->deadline_usec - ANSWER_USEC);
 }
 
+static const PcdThread *
+find_no (const PcdThreadReport *threads, PcdActionNeed need)
+{
+  for (guint i = 0; i < threads->threads->len; i++) {
+    const PcdThread *thread = threads->threads->pdata[i];
+    const PcdThreadClass *class = &thread->class;
+    PcdAnswer can = need == PCD_NEED_KICKABLE ? class->kickable : class->traceable;
+
+    if (class->blocked == PCD_ANSWER_YES && can == PCD_ANSWER_NO)
+      return thread;
+  }
+  return NULL;
+}
+
+static char *
+describe_thread (const PcdThread *thread)
+{
+  const PcdThreadClass *class = &thread->class;
+
+  if (class->path == PCD_FAULT_PATH_NONE)
+    return g_strdup_printf ("thread %d '%s' %s", (int)thread->tid, thread->name, class->reason);
+  return g_strdup_printf ("thread %d '%s' on the %s path: %s", (int)thread->tid, thread->name,
+                          pcd_fault_path_to_string (class->path), class->reason);
+}
+
+char *
+pcd_action_why_not (const PcdThreadReport *threads, PcdThreadsMode mode, PcdActionNeed need)
+{
+  const PcdThread *first = find_no (threads, need);
+  PcdAnswer can;
+
+  if (first)
+    return describe_thread (first);
+  if (mode == PCD_THREADS_CHEAP)
+    return NULL;
+  can = need == PCD_NEED_KICKABLE ? pcd_thread_report_kickable (threads, &first)
+                                  : pcd_thread_report_traceable (threads, &first);
+  if (can == PCD_ANSWER_YES)
+    return NULL;
+  return first ? describe_thread (first) : g_strdup ("not every vCPU was matched to a thread");
+}
+
 PcdQmpBlocked
 pcd_blocked_from_report (const PcdThreadReport *threads, const PcdFreezeReport *freeze)
 {

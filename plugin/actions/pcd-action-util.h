@@ -71,6 +71,30 @@ PcdThreadReport *pcd_action_look (pid_t pid,
                                   GError **error);
 
 /**
+ * PcdActionNeed: what every thread must allow.
+ * @PCD_NEED_KICKABLE: a signal gets it back, for QMP stop
+ * @PCD_NEED_TRACEABLE: ptrace () makes it stand
+ */
+typedef enum {
+  PCD_NEED_KICKABLE,
+  PCD_NEED_TRACEABLE,
+} PcdActionNeed;
+
+/**
+ * pcd_action_why_not:
+ * @threads: QEMU's, just now
+ * @mode: how they were looked at
+ * @need: what is to be done to them
+ *
+ * One cheap pass is enough for a no: a thread seen asleep in handle_userfault () on a path that
+ * neither signals nor ptrace () end is what it is. A yes takes a thorough one, where also what is
+ * not known is a no. Pure.
+ *
+ * Returns: (transfer full) (nullable): the thread, its path and why; %NULL if nothing is against it
+ */
+char *pcd_action_why_not (const PcdThreadReport *threads, PcdThreadsMode mode, PcdActionNeed need);
+
+/**
  * pcd_blocked_from_report:
  *
  * Pure.

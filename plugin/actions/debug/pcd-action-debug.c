@@ -5,6 +5,7 @@
 
 #include "actions/debug/pcd-debug-gate.h"
 #include "actions/debug/pcd-debug-gdb.h"
+#include "actions/debug/pcd-debug-server.h"
 #include "actions/pcd-action-util.h"
 #include "debug/pcd-debug-file.h"
 #include "debug/pcd-stacks.h"
@@ -53,6 +54,7 @@ static const struct {
   { "backtrace", "txt", TRUE, pcd_debug_gdb_backtrace },
   { "core", "core", TRUE, pcd_debug_gdb_core },
   { "stacks", "txt", FALSE, stacks },
+  { "gdbserver", "txt", TRUE, pcd_debug_server_process },
 };
 
 static int

@@ -5,51 +5,21 @@
 
 #define OFFER "; mode stacks works all the same"
 
-static PostcopydOutcome
-refuse_thread (const PcdReason *reason, const PcdThread *thread)
+char *
+pcd_debug_gate_why_not (pid_t pid)
 {
-  const PcdThreadClass *class = &thread->class;
+  static const PcdThreadsMode modes[] = { PCD_THREADS_CHEAP, PCD_THREADS_THOROUGH };
 
-  if (class->path == PCD_FAULT_PATH_NONE)
-    return pcd_action_refuse (reason, "it could not be held: thread %d '%s' %s" OFFER,
-                              (int)thread->tid, thread->name, class->reason);
-  return pcd_action_refuse (reason, "it could not be held: thread %d '%s' on the %s path: %s" OFFER,
-                            (int)thread->tid, thread->name, pcd_fault_path_to_string (class->path),
-                            class->reason);
-}
+  for (guint i = 0; i < G_N_ELEMENTS (modes); i++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (PcdThreadReport) threads = pcd_threads_read (pid, modes[i], &error);
+    char *why = threads ? pcd_action_why_not (threads, modes[i], PCD_NEED_TRACEABLE)
+                        : g_strdup (error->message);
 
-/* A thread seen asleep in handle_userfault () on a path that signals do not end is what it is. */
-static const PcdThread *
-find_no (const PcdThreadReport *threads)
-{
-  for (guint i = 0; i < threads->threads->len; i++) {
-    const PcdThread *thread = threads->threads->pdata[i];
-    if (thread->class.blocked == PCD_ANSWER_YES && thread->class.traceable == PCD_ANSWER_NO)
-      return thread;
+    if (why)
+      return why;
   }
   return NULL;
-}
-
-static gboolean
-refuses_threads (pid_t pid,
-                 PcdThreadsMode mode,
-                 const PcdReason *reason,
-                 PostcopydOutcome *ret_outcome)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (PcdThreadReport) threads = pcd_threads_read (pid, mode, &error);
-  const PcdThread *first = threads ? find_no (threads) : NULL;
-
-  if (!threads)
-    *ret_outcome = pcd_action_refuse (reason, "%s", error->message);
-  else if (first)
-    *ret_outcome = refuse_thread (reason, first);
-  else if (mode == PCD_THREADS_CHEAP ||
-           pcd_thread_report_traceable (threads, &first) == PCD_ANSWER_YES)
-    return FALSE;
-  else
-    *ret_outcome = refuse_thread (reason, first);
-  return TRUE;
 }
 
 gboolean
@@ -66,6 +36,8 @@ pcd_debug_gate_refuses (const PostcopydMigration *migration,
         "the migration is neither paused nor stalled, and this makes QEMU stand still" OFFER);
     return TRUE;
   }
-  return refuses_threads (migration->pid, PCD_THREADS_CHEAP, reason, ret_outcome) ||
-         refuses_threads (migration->pid, PCD_THREADS_THOROUGH, reason, ret_outcome);
+  g_autofree char *why = pcd_debug_gate_why_not (migration->pid);
+  if (why)
+    *ret_outcome = pcd_action_refuse (reason, "it could not be held: %s" OFFER, why);
+  return why != NULL;
 }

@@ -32,4 +32,13 @@ gboolean pcd_debug_gate_refuses (const PostcopydMigration *migration,
                                  const PcdReason *reason,
                                  PostcopydOutcome *ret_outcome);
 
+/**
+ * pcd_debug_gate_why_not:
+ *
+ * The part of it that is about threads.
+ *
+ * Returns: (transfer full) (nullable): why @pid may not be traced now
+ */
+char *pcd_debug_gate_why_not (pid_t pid);
+
 G_END_DECLS

@@ -8,32 +8,6 @@
 /* Never more than this for an answer that is due in 20 ms: everybody else's commands wait too. */
 #define STOP_USEC (2 * G_USEC_PER_SEC)
 
-static PostcopydOutcome
-refuse_thread (const PcdReason *reason, const PcdThread *thread)
-{
-  const PcdThreadClass *class = &thread->class;
-
-  if (class->path == PCD_FAULT_PATH_NONE)
-    return pcd_action_refuse (reason, "QMP stop could hang: thread %d '%s' %s", (int)thread->tid,
-                              thread->name, class->reason);
-  return pcd_action_refuse (reason, "QMP stop could hang: thread %d '%s' on the %s path: %s",
-                            (int)thread->tid, thread->name, pcd_fault_path_to_string (class->path),
-                            class->reason);
-}
-
-/* One cheap pass is enough for a no: a thread seen asleep in handle_userfault () on a path that
- * signals do not end is what it is. A yes takes a thorough one. */
-static const PcdThread *
-find_no (const PcdThreadReport *threads)
-{
-  for (guint i = 0; i < threads->threads->len; i++) {
-    const PcdThread *thread = threads->threads->pdata[i];
-    if (thread->class.blocked == PCD_ANSWER_YES && thread->class.kickable == PCD_ANSWER_NO)
-      return thread;
-  }
-  return NULL;
-}
-
 static gboolean
 refuses (const PostcopydMigration *migration,
          PcdThreadsMode mode,
@@ -45,23 +19,17 @@ refuses (const PostcopydMigration *migration,
   PcdFreezeReport freeze;
   g_autoptr (PcdThreadReport) threads =
       pcd_action_look (migration->pid, mode, ret_blocked, &freeze, &error);
-  const PcdThread *first = threads ? find_no (threads) : NULL;
+  g_autofree char *why = threads ? pcd_action_why_not (threads, mode, PCD_NEED_KICKABLE) : NULL;
 
   if (!threads)
     *ret_outcome = pcd_action_refuse (reason, "%s", error->message);
   else if (freeze.n_frozen + freeze.n_pending > 0)
     *ret_outcome = pcd_action_refuse (reason, "%u of %u vCPUs are frozen: QMP stop would hang",
                                       freeze.n_frozen + freeze.n_pending, freeze.n_vcpus);
-  else if (first)
-    *ret_outcome = refuse_thread (reason, first);
-  else if (mode == PCD_THREADS_CHEAP ||
-           pcd_thread_report_kickable (threads, &first) == PCD_ANSWER_YES)
-    return FALSE;
-  else if (first)
-    *ret_outcome = refuse_thread (reason, first);
+  else if (why)
+    *ret_outcome = pcd_action_refuse (reason, "QMP stop could hang: %s", why);
   else
-    *ret_outcome = pcd_action_refuse (reason, "QMP stop could hang: not every vCPU was matched to "
-                                              "a thread");
+    return FALSE;
   return TRUE;
 }
 

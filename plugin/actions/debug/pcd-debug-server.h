@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Mode gdbserver: a socket for a person's gdb, which stays when the action has ended.
+ * Must not speak gdb's protocol. */
+#pragma once
+
+#include "actions/debug/pcd-debug-gate.h"
+
+G_BEGIN_DECLS
+
+/* QEMU is held only while a client is there, and the gate lets it pass again before each holding.
+ */
+PostcopydOutcome pcd_debug_server_process (const PcdDebugWork *work);
+
+G_END_DECLS
