@@ -40,7 +40,9 @@ static const struct {
   [PCD_PREDICATE_PEER_ANSWERS] = { "peer-answers", SOURCE },
 };
 
-static const char *const debug_modes[] = { "backtrace", "core", "stacks", "gdbserver", NULL };
+static const char *const debug_modes[] = {
+  "backtrace", "core", "stacks", "gdbserver", "guest", NULL
+};
 static const char *const destroy_orders[] = { "destination-first", "source-first", NULL };
 
 /* Delays: short where waiting costs the guest, longer where each attempt costs the host. Rule 10:
@@ -82,8 +84,8 @@ static const PcdActionSpec specs[PCD_N_ACTIONS] = {
     .name = "debug", .summary = "let a debugger in", .roles = DESTINATION,
     .handles_guest = TRUE, .whens = W (STALLED) | W (PAUSED), .once = TRUE, .retry = { 5 * S_I, 2, 60 * S_I, 3 },
     .params = {
-      { "mode", PCD_PARAM_WORD, 0, 3, 0, debug_modes, FALSE,
-        "one of: backtrace, core, stacks, gdbserver" },
+      { "mode", PCD_PARAM_WORD, 0, 4, 0, debug_modes, FALSE,
+        "one of: backtrace, core, stacks, gdbserver, guest" },
       { "limit", PCD_PARAM_DURATION, 1 * S, 10 * MIN_, 20 * S, NULL, FALSE,
         "a duration such as 20s (1s to 10min)" },
       { "session", PCD_PARAM_DURATION, 1 * S, 1 * HOUR, 10 * MIN_, NULL, FALSE,

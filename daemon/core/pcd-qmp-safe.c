@@ -35,6 +35,7 @@ static const struct {
   { "human-monitor-command", "info ramblock", PCD_QMP_SAFE },
   { "human-monitor-command", "info mtree -f", PCD_QMP_SAFE },
   { "human-monitor-command", "gpa2hva", PCD_QMP_SAFE },
+  { "human-monitor-command", "gdbserver none", PCD_QMP_SAFE },
   /* drain the block layer: they wait for requests, not for vCPUs */
   { "blockdev-backup", NULL, PCD_QMP_SAFE_FROM_VCPUS },
   { "blockdev-del", NULL, PCD_QMP_SAFE_FROM_VCPUS },
@@ -49,6 +50,7 @@ static const struct {
   { "qom-get", NULL, PCD_QMP_SAFE_FROM_VCPUS },
   /* waits for every vCPU to leave KVM_RUN, then drains the block layer */
   { "stop", NULL, PCD_QMP_SAFE_IF_KICKABLE },
+  { "human-monitor-command", "gdbserver", PCD_QMP_SAFE_IF_KICKABLE },
 };
 
 /* `gpa2hva 0x1000` is the command `gpa2hva`; `info mtree` is not `info mtree -f`. */

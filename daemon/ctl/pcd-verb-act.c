@@ -89,11 +89,12 @@ parse (Options *options, int *argc, char ***argv)
   };
   const GOptionEntry debug[] = {
     { "mode", 0, 0, G_OPTION_ARG_STRING, &options->mode,
-      "backtrace (default) by gdb, core, stacks, which holds nothing up, or gdbserver", "MODE" },
+      "backtrace (default) by gdb, core, stacks, which holds nothing up, gdbserver, guest",
+      "MODE" },
     { "limit", 0, 0, G_OPTION_ARG_STRING, &options->limit, "How long it may take, 20s if not given",
       "T" },
     { "session", 0, 0, G_OPTION_ARG_STRING, &options->session,
-      "How long a gdbserver is open, 10min if not given", "T" },
+      "How long gdbserver or guest is open, 10min if not given", "T" },
     { "idle", 0, 0, G_OPTION_ARG_STRING, &options->idle,
       "Of which how long nobody need say anything, 2min if not given", "T" },
   };

@@ -98,7 +98,8 @@ list_files (int folder)
   while (dir && (entry = readdir (dir))) {
     struct stat st;
 
-    if (fstatat (folder, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG (st.st_mode))
+    if (entry->d_name[0] == '.' || fstatat (folder, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISREG (st.st_mode))
       continue;
     const Kept kept = { .name = g_strdup (entry->d_name),
                         .time =
@@ -238,6 +239,56 @@ pcd_debug_socket_listen (
     *ret_path = g_build_filename (state_dir, FOLDER, name, NULL);
   close (folder);
   return fd;
+}
+
+gboolean
+pcd_debug_socket_is_open (const char *state_dir, gint64 incident)
+{
+  int folder = open_folder (state_dir, FALSE, NULL);
+  g_autofree char *name = folder >= 0 ? find_last (folder, incident, TRUE) : NULL;
+
+  if (folder >= 0)
+    close (folder);
+  return name != NULL;
+}
+
+static char *
+name_of_mark (gint64 incident)
+{
+  return g_strdup_printf (".%" G_GINT64_FORMAT "-stopped", incident);
+}
+
+gboolean
+pcd_debug_file_mark (const char *state_dir, gint64 incident, gboolean on, GError **error)
+{
+  g_autofree char *name = name_of_mark (incident);
+  int folder = open_folder (state_dir, TRUE, error);
+  int fd = -1;
+
+  if (folder < 0)
+    return FALSE;
+  if (on)
+    fd = openat (folder, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  gboolean ok = on ? fd >= 0 : unlinkat (folder, name, 0) == 0 || errno == ENOENT;
+  ok = ok && fsync (folder) == 0;
+  if (!ok)
+    fail ("mark", state_dir, name, error);
+  if (fd >= 0)
+    close (fd);
+  close (folder);
+  return ok;
+}
+
+gboolean
+pcd_debug_file_is_marked (const char *state_dir, gint64 incident)
+{
+  g_autofree char *name = name_of_mark (incident);
+  int folder = state_dir ? open_folder (state_dir, FALSE, NULL) : -1;
+  gboolean marked = folder >= 0 && faccessat (folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+
+  if (folder >= 0)
+    close (folder);
+  return marked;
 }
 
 void

@@ -55,6 +55,21 @@ pcd_debug_file_open_last (const char *state_dir, gint64 incident, char **ret_nam
 int pcd_debug_socket_listen (
     const char *state_dir, gint64 incident, const char *mode, char **ret_path, GError **error);
 
+/* Whether one for that incident is there. */
+gboolean pcd_debug_socket_is_open (const char *state_dir, gint64 incident);
+
+/**
+ * pcd_debug_file_mark:
+ * @on: whether a guest is stopped for a debugger from now on, or no longer
+ *
+ * On the disk when this returns: see pcd_debug_file_is_marked().
+ */
+gboolean pcd_debug_file_mark (const char *state_dir, gint64 incident, gboolean on, GError **error);
+
+/* Whether a debugger of ours stopped the guest and has not let it go on: it may have been killed.
+ */
+gboolean pcd_debug_file_is_marked (const char *state_dir, gint64 incident);
+
 /**
  * pcd_debug_tidy:
  * @state_dir: of a daemon that begins, and that no other one uses

@@ -279,6 +279,8 @@ answer (gpointer data, const GString *packet, GString *answer)
 }
 
 const PcdGdbTarget pcd_gdb_process_target = {
+  .features = "PacketSize=4000;QStartNoAckMode+;qXfer:features:read+;qXfer:threads:read+;"
+              "qXfer:exec-file:read+;qXfer:auxv:read+",
   .refuses = refuses,
   .hold = hold,
   .answer = answer,

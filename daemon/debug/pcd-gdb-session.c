@@ -29,6 +29,7 @@ struct _PcdGdbSession {
   GString *packet;
   gboolean was_interrupted; /* the client waits to be told that it stands */
   gboolean goes_on;         /* it wants it to go on, and to stay */
+  gboolean was_held;        /* this time */
 };
 
 static void
@@ -103,13 +104,6 @@ hear (PcdGdbSession *self, PcdGdbCame *ret_came)
   }
 }
 
-static void
-answer_features (GString *answer)
-{
-  g_string_append (answer, "PacketSize=4000;QStartNoAckMode+;qXfer:features:read+;"
-                           "qXfer:threads:read+;qXfer:exec-file:read+;qXfer:auxv:read+");
-}
-
 /* What a client may not do. `R` and `!` would start it anew. */
 static gboolean
 is_change (const char *packet)
@@ -151,7 +145,7 @@ handle (PcdGdbSession *self)
     return FALSE;
   }
   if (g_str_has_prefix (packet, "qSupported"))
-    answer_features (answer);
+    g_string_append (answer, self->target->features);
   else if (g_str_has_prefix (packet, "qAttached"))
     g_string_append_c (answer, '1'); /* so that gdb detaches when it quits */
   else if (*packet == 'Z' || *packet == 'z')
@@ -183,6 +177,7 @@ serve (PcdGdbSession *self)
   PcdGdbCame came;
 
   note (self, "held");
+  self->was_held = TRUE;
   if (self->was_interrupted)
     tell_stop (self);
   self->was_interrupted = FALSE;
@@ -212,7 +207,7 @@ tell_refusal (PcdGdbSession *self, const char *why)
     if (asked)
       g_string_append_printf (answer, "E.%s", g_strchomp (text));
     else if (g_str_has_prefix (self->packet->str, "qSupported"))
-      answer_features (answer);
+      g_string_append (answer, self->target->features);
     if (!pcd_gdb_link_send (self->link, answer->str, answer->len) || asked)
       return;
   }
@@ -239,13 +234,18 @@ serve_client (PcdGdbSession *self)
     g_autofree char *why = self->target->refuses (self->data);
     g_autoptr (GError) error = NULL;
 
-    self->goes_on = FALSE;
+    self->goes_on = self->was_held = FALSE;
     if (why)
       tell_refusal (self, why);
-    else if (!self->target->hold (self->data, serve, self, &error))
-      tell_refusal (self, error->message);
-    else
+    else if (self->target->hold (self->data, serve, self, &error))
       note (self, "let go");
+    else if (!self->was_held)
+      tell_refusal (self, error->message);
+    else {
+      note (self, "not let go as it was: %s", error->message);
+      g_warning ("%s: not let go as it was: %s", self->path, error->message);
+      return;
+    }
   } while (self->goes_on && wait_for_interrupt (self));
 }
 

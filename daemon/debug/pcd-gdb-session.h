@@ -16,6 +16,7 @@ typedef void (*PcdGdbServe) (PcdGdbSession *session);
 
 /**
  * PcdGdbTarget: what is looked at. All of it in the session's thread.
+ * @features: the answer to `qSupported`
  * @refuses: returns (transfer full) (nullable) why it may not be held now
  * @hold: calls @serve while it is held, and lets it go after that, however that ends
  * @answer: the answer to a packet that only reads; nothing is "not supported"
@@ -23,6 +24,7 @@ typedef void (*PcdGdbServe) (PcdGdbSession *session);
  * @free: of the data
  */
 typedef struct {
+  const char *features;
   char *(*refuses) (gpointer data);
   gboolean (*hold) (gpointer data, PcdGdbServe serve, PcdGdbSession *session, GError **error);
   void (*answer) (gpointer data, const GString *packet, GString *answer);

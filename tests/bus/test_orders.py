@@ -486,7 +486,7 @@ class TestDebug(Orders):
         self.start(H)
         result = ctl(self.bus, 'debug', 'g', '--mode', 'strace')
         self.assertEqual(result.returncode, 2)
-        self.assertIn('mode: got "strace", expected one of: backtrace, core, stacks, gdbserver', result.stderr)
+        self.assertIn('mode: got "strace", expected one of: backtrace, core, stacks, gdbserver, guest', result.stderr)
 
 
 class TestWait(Orders):

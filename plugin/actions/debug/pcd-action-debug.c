@@ -49,12 +49,14 @@ static const struct {
   const char *mode;
   const char *suffix;
   gboolean holds;
+  PcdActionNeed need; /* if it holds */
   PostcopydOutcome (*run) (const PcdDebugWork *work);
 } modes[] = {
-  { "backtrace", "txt", TRUE, pcd_debug_gdb_backtrace },
-  { "core", "core", TRUE, pcd_debug_gdb_core },
-  { "stacks", "txt", FALSE, stacks },
-  { "gdbserver", "txt", TRUE, pcd_debug_server_process },
+  { "backtrace", "txt", TRUE, PCD_NEED_TRACEABLE, pcd_debug_gdb_backtrace },
+  { "core", "core", TRUE, PCD_NEED_TRACEABLE, pcd_debug_gdb_core },
+  { "stacks", "txt", FALSE, 0, stacks },
+  { "gdbserver", "txt", TRUE, PCD_NEED_TRACEABLE, pcd_debug_server_process },
+  { "guest", "txt", TRUE, PCD_NEED_KICKABLE, pcd_debug_server_guest },
 };
 
 static int
@@ -105,7 +107,7 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
     return pcd_action_refuse (&reason, "QEMU's process is not known");
   if (!pcd_action_host (migration)->state_dir)
     return pcd_action_refuse (&reason, "there is no folder to keep the output in");
-  if (modes[mode].holds && pcd_debug_gate_refuses (migration, &reason, &outcome))
+  if (modes[mode].holds && pcd_debug_gate_refuses (migration, modes[mode].need, &reason, &outcome))
     return outcome;
   return run_mode (&work, mode);
 }

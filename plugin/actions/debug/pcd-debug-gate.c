@@ -3,6 +3,8 @@
  * Must not hold anything. */
 #include "actions/debug/pcd-debug-gate.h"
 
+#include "actions/debug/pcd-debug-guest.h"
+
 #define OFFER "; mode stacks works all the same"
 
 char *
@@ -24,6 +26,7 @@ pcd_debug_gate_why_not (pid_t pid)
 
 gboolean
 pcd_debug_gate_refuses (const PostcopydMigration *migration,
+                        PcdActionNeed need,
                         const PcdReason *reason,
                         PostcopydOutcome *ret_outcome)
 {
@@ -36,8 +39,11 @@ pcd_debug_gate_refuses (const PostcopydMigration *migration,
         "the migration is neither paused nor stalled, and this makes QEMU stand still" OFFER);
     return TRUE;
   }
-  g_autofree char *why = pcd_debug_gate_why_not (migration->pid);
+  g_autofree char *why = need == PCD_NEED_TRACEABLE
+                             ? pcd_debug_gate_why_not (migration->pid)
+                             : pcd_debug_guest_why_not (migration->pid, NULL);
   if (why)
-    *ret_outcome = pcd_action_refuse (reason, "it could not be held: %s" OFFER, why);
+    *ret_outcome = pcd_action_refuse (reason, "it could not be %s: %s" OFFER,
+                                      need == PCD_NEED_TRACEABLE ? "held" : "stopped", why);
   return why != NULL;
 }

@@ -22,6 +22,7 @@ typedef struct {
 
 /**
  * pcd_debug_gate_refuses:
+ * @need: %PCD_NEED_TRACEABLE to hold QEMU, %PCD_NEED_KICKABLE to stop the guest
  * @ret_outcome: (out): set when the answer is %TRUE, with the reason
  *
  * A no takes one pass over /proc, a yes a thorough look at every thread (60 to 120 ms). Refused:
@@ -29,6 +30,7 @@ typedef struct {
  * --force, a migration that flows, as QEMU stands still for a moment.
  */
 gboolean pcd_debug_gate_refuses (const PostcopydMigration *migration,
+                                 PcdActionNeed need,
                                  const PcdReason *reason,
                                  PostcopydOutcome *ret_outcome);
 

@@ -3,6 +3,7 @@
  * Must not wait for a client. */
 #include "actions/debug/pcd-debug-server.h"
 
+#include "actions/debug/pcd-debug-guest.h"
 #include "debug/pcd-gdb-process.h"
 #include "debug/pcd-gdb-registers.h"
 
@@ -52,4 +53,22 @@ pcd_debug_server_process (const PcdDebugWork *work)
   if (!process)
     return pcd_action_fail (work->reason, "%s", error->message);
   return begin (work, "gdbserver", &pcd_gdb_process_target, process);
+}
+
+PostcopydOutcome
+pcd_debug_server_guest (const PcdDebugWork *work)
+{
+  const PcdActionHost *host = pcd_action_host (work->migration);
+  g_autofree char *why_not = NULL;
+  g_autoptr (GError) error = NULL;
+  PcdMonitorKeeper *monitor = pcd_action_monitor (work->migration, &why_not);
+  gpointer guest;
+
+  if (!monitor)
+    return pcd_action_refuse (work->reason, "%s", why_not);
+  guest =
+      pcd_debug_guest_new (work->migration->pid, monitor, host->state_dir, host->incident, &error);
+  if (!guest)
+    return pcd_action_fail (work->reason, "%s", error->message);
+  return begin (work, "guest", &pcd_debug_guest_target, guest);
 }

@@ -4,6 +4,7 @@
 #include "actions/resume/pcd-action-resume.h"
 
 #include "actions/pcd-action-util.h"
+#include "debug/pcd-debug-file.h"
 
 #define CONT_USEC (5 * G_USEC_PER_SEC)
 
@@ -42,6 +43,30 @@ go_on (const PostcopydMigration *migration,
   return pcd_action_done (reason, "%u vCPUs thawed, QEMU told to go on", n_thawed);
 }
 
+/* One whose postcopyd was killed meanwhile; one that is there lets it go on itself. */
+static gboolean
+was_left_by_debugger (const PostcopydMigration *migration)
+{
+  const PcdActionHost *host = pcd_action_host (migration);
+
+  return pcd_debug_file_is_marked (host->state_dir, host->incident) &&
+         !pcd_debug_socket_is_open (host->state_dir, host->incident);
+}
+
+static PostcopydOutcome
+go_on_after_debugger (const PostcopydMigration *migration,
+                      const PostcopydJob *job,
+                      guint n_thawed,
+                      const PcdReason *reason)
+{
+  const PcdActionHost *host = pcd_action_host (migration);
+  PostcopydOutcome outcome = go_on (migration, job, n_thawed, reason);
+
+  if (outcome == POSTCOPYD_DONE)
+    pcd_debug_file_mark (host->state_dir, host->incident, FALSE, NULL);
+  return outcome;
+}
+
 static PostcopydOutcome
 run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, size_t size)
 {
@@ -58,6 +83,8 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
     return pcd_action_fail (&reason, "not everything was thawed: %s", error->message);
   if (pcd_action_host (migration)->we_stopped)
     return go_on (migration, job, n_thawed, &reason);
+  if (was_left_by_debugger (migration))
+    return go_on_after_debugger (migration, job, n_thawed, &reason);
   if (n_thawed == 0)
     return pcd_action_done (&reason, "postcopyd holds nothing of it");
   return pcd_action_done (&reason, "%u vCPUs thawed", n_thawed);

@@ -100,6 +100,8 @@ act (Shell *shell, char **words)
       host.peer_uri = param.value;
     else if (g_str_equal (words[i], "directory"))
       host.directory = param.value;
+    else if (g_str_equal (words[i], "state-dir"))
+      host.state_dir = param.value;
     else if (equals)
       g_array_append_val (params, param);
   }
