@@ -11,7 +11,7 @@ import sys
 import tempfile
 import unittest
 
-CTL, ROOT = sys.argv[1:3]
+CTL, ROOT = map(os.path.abspath, sys.argv[1:3])
 TEXTS = ["README.md", *sorted("docs/" + f for f in os.listdir(os.path.join(ROOT, "docs")) if f.endswith(".md"))]
 NOWHERE = ["--bus", "unix:path=/nonexistent", "--connect", "test:///default"]
 # A command without what it acts on, such as `postcopyctl inspect --json`, is only spoken of.
