@@ -150,7 +150,8 @@ check_config (const Options *options, const PcdConfig *config)
       pcd_policy_load_directories ((const char *const *)directories, &error);
 
   if (policies &&
-      pcd_config_check_policies (config, policies, options->config ?: DEFAULT_CONFIG, &error))
+      pcd_config_check_policies (config, policies, options->config ?: DEFAULT_CONFIG, &error) &&
+      pcd_veto_config_check (config->veto, &error))
     return plugins_are_good ? EXIT_DONE : EXIT_USAGE;
   g_printerr ("postcopyd: %s\n", error->message);
   return EXIT_USAGE;

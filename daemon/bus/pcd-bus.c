@@ -123,6 +123,22 @@ show_sockets (Migration *migration, const PcdMigrationView *view)
   pcd_dbus_migration1_set_sockets (migration->skeleton, sockets_to_variant (view->sockets));
 }
 
+static GVariant *
+vetoes_to_variant (const GArray *vetoes)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a(ssstt)"));
+  for (guint i = 0; vetoes && i < vetoes->len; i++) {
+    const PcdVetoView *veto = &g_array_index (vetoes, PcdVetoView, i);
+    g_autofree char *author = valid (veto->author), *reason = valid (veto->reason);
+
+    g_variant_builder_add (&builder, "(ssstt)", veto->action, author, reason, (guint64)veto->since,
+                           (guint64)veto->until);
+  }
+  return g_variant_builder_end (&builder);
+}
+
 static void
 show_policy (PcdDbusMigration1 *skeleton, const PcdMigrationView *view)
 {
@@ -131,6 +147,7 @@ show_policy (PcdDbusMigration1 *skeleton, const PcdMigrationView *view)
   pcd_dbus_migration1_set_policy (skeleton, view->policy ?: "");
   pcd_dbus_migration1_set_policy_source (skeleton, view->policy_source ?: "");
   pcd_dbus_migration1_set_held (skeleton, view->held);
+  pcd_dbus_migration1_set_vetoes (skeleton, vetoes_to_variant (view->vetoes));
   pcd_dbus_migration1_set_incident (skeleton, (guint64)view->incident);
   pcd_dbus_migration1_set_doing (skeleton, view->doing ?: "");
   pcd_dbus_migration1_set_doing_text (skeleton, view->doing_text ?: "");

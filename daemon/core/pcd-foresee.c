@@ -58,7 +58,7 @@ pcd_ladder_foresee (const PcdLadder *ladder,
       continue;
     }
     if (record)
-      due = MAX (due, record->not_before);
+      due = MAX (due, MAX (record->not_before, record->vetoed_until));
     if (due < first) {
       first = due;
       *ret_action = step->action;

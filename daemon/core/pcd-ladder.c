@@ -286,6 +286,7 @@ refresh_record (Run *run, const PcdStep *step, PcdLadderRecord *record)
   record->spell = spell;
   record->attempts = 0;
   record->fell_back = record->told = FALSE;
+  record->vetoed_until = 0;
   if (!keeps)
     record->status = PCD_STEP_IDLE;
 }
@@ -423,6 +424,26 @@ finish (Run *run, PcdLadderRecord *record, PcdOutcome outcome)
   }
 }
 
+/* As it was before its start, delay and all. */
+static void
+withdraw (Run *run, PcdLadderRecord *record, gint64 until)
+{
+  gint index = step_of (run, record);
+
+  if (index >= 0 &&
+      run->ladder->settle_until == record->started + run->input->policy->steps[index].settle_usec)
+    run->ladder->settle_until = record->started;
+  if (record->chosen == PCD_ACTION_FORCE_PAUSE && !run->ladder->clocks[PCD_WHEN_PAUSED].in)
+    run->ladder->our_pause = FALSE;
+  record->cancelled = FALSE;
+  record->status = record->attempts > 1 ? PCD_STEP_RETRY : PCD_STEP_IDLE;
+  record->attempts -= MIN (record->attempts, 1);
+  if (!record->fell_back)
+    record->level -= MIN (record->level, 1);
+  record->not_before = record->started;
+  record->vetoed_until = until;
+}
+
 /* A source's memory stands still whatever is done: nothing has to wait while it is read. */
 static gboolean
 is_in_the_way (const PcdLadder *ladder, PcdActionKind action)
@@ -441,6 +462,12 @@ take_event (Run *run, const PcdLadderEvent *event)
       if (ladder->records[i].status == PCD_STEP_RUNNING &&
           ladder->records[i].ticket == event->ticket)
         finish (run, &ladder->records[i], event->outcome);
+    break;
+  case PCD_LADDER_WITHDRAWN:
+    for (guint i = 0; i < ladder->n_records; i++)
+      if (ladder->records[i].status == PCD_STEP_RUNNING &&
+          ladder->records[i].ticket == event->ticket)
+        withdraw (run, &ladder->records[i], event->until);
     break;
   case PCD_LADDER_OPERATOR_BEGAN:
     if (!is_in_the_way (ladder, event->action))
@@ -626,6 +653,7 @@ try_step (Run *run, const PcdStep *step, PcdLadderRecord *record)
   gint64 due = pcd_ladder_held_until (run->ladder, step, action);
   if (!record->fell_back)
     due = MAX (due, record->not_before);
+  due = MAX (due, record->vetoed_until);
   if (action != PCD_ACTION_NOTIFY)
     due = MAX (due, run->ladder->settle_until);
   if (due > run->now) {

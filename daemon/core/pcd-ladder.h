@@ -60,6 +60,7 @@ typedef enum {
  * @ticket: of the last start
  * @started: when, 0 before the first
  * @not_before: no start before this
+ * @vetoed_until: likewise, as somebody outside said so; whatever news comes, and in this spell only
  */
 typedef struct {
   PcdWhen when;
@@ -76,6 +77,7 @@ typedef struct {
   guint64 ticket;
   gint64 started;
   gint64 not_before;
+  gint64 vetoed_until;
 } PcdLadderRecord;
 
 /**
@@ -148,12 +150,15 @@ typedef struct {
  * PcdLadderEventKind:
  * @PCD_LADDER_TICK: the input changed, or a wakeup came
  * @PCD_LADDER_FINISHED: an action that was started ended
+ * @PCD_LADDER_WITHDRAWN: it was not even begun: a veto, or the question about one was dropped. Not
+ *   an attempt, and no reason for the step's `else`
  * @PCD_LADDER_OPERATOR_BEGAN: an operator's request is about to be carried out
  * @PCD_LADDER_OPERATOR_ENDED: it was
  */
 typedef enum {
   PCD_LADDER_TICK,
   PCD_LADDER_FINISHED,
+  PCD_LADDER_WITHDRAWN,
   PCD_LADDER_OPERATOR_BEGAN,
   PCD_LADDER_OPERATOR_ENDED,
 } PcdLadderEventKind;
@@ -161,15 +166,17 @@ typedef enum {
 /**
  * PcdLadderEvent:
  * @kind: see #PcdLadderEventKind
- * @ticket: of FINISHED; one that is not running is ignored
+ * @ticket: of FINISHED and WITHDRAWN; one that is not running is ignored
  * @outcome: of FINISHED and OPERATOR_ENDED
  * @action: of OPERATOR_*
+ * @until: of WITHDRAWN: not to be started before
  */
 typedef struct {
   PcdLadderEventKind kind;
   guint64 ticket;
   PcdOutcome outcome;
   PcdActionKind action;
+  gint64 until;
 } PcdLadderEvent;
 
 /**

@@ -18,7 +18,8 @@ G_BEGIN_DECLS
  * @PCD_RECORD_SHUTDOWN: postcopyd shut a dead connection down; @detail says on what evidence
  * @PCD_RECORD_LIBVIRT: "connected", "disconnected"; no domain
  * @PCD_RECORD_ACTION: @from is the action; @to is "started", "done", "refused", "failed", "would"
- *   (dry run), "gave-up", or "unknown" (the daemon was restarted while it ran); @detail says why
+ *   (dry run), "gave-up", "unknown" (the daemon was restarted while it ran), "vetoed", "permitted"
+ * (a veto is over), or "unanswered" (by a veto hook); @detail says why, and whose veto it is
  * @PCD_RECORD_POLICY: another policy applies
  * @PCD_RECORD_HOLD: automatic action was held ("yes") or released ("no"); @detail says by whom
  * @PCD_RECORD_UNKNOWN: an event, state or status that this version does not know; @detail has it

@@ -38,6 +38,7 @@ migration_free (gpointer data)
   g_free (migration->last_reason);
   g_free (migration->next_action);
   g_ptr_array_unref (migration->sockets);
+  g_ptr_array_unref (migration->vetoes);
   g_free (migration);
 }
 
@@ -105,6 +106,33 @@ get_sockets (GVariantDict *dict)
   return sockets;
 }
 
+static void
+veto_free (gpointer data)
+{
+  PcdClientVeto *veto = data;
+
+  g_free (veto->action);
+  g_free (veto->by);
+  g_free (veto->reason);
+  g_free (veto);
+}
+
+static GPtrArray *
+get_vetoes (GVariantDict *dict)
+{
+  GPtrArray *vetoes = g_ptr_array_new_with_free_func (veto_free);
+  g_autoptr (GVariant) array =
+      g_variant_dict_lookup_value (dict, "Vetoes", G_VARIANT_TYPE ("a(ssstt)"));
+
+  for (gsize i = 0; array && i < g_variant_n_children (array); i++) {
+    PcdClientVeto *veto = g_new0 (PcdClientVeto, 1);
+    g_variant_get_child (array, i, "(ssstt)", &veto->action, &veto->by, &veto->reason, &veto->since,
+                         &veto->until);
+    g_ptr_array_add (vetoes, veto);
+  }
+  return vetoes;
+}
+
 static PcdClientMigration *
 parse_migration (const char *path, GVariant *properties)
 {
@@ -131,6 +159,7 @@ parse_migration (const char *path, GVariant *properties)
   migration->policy = get_string (&dict, "Policy");
   migration->policy_source = get_string (&dict, "PolicySource");
   migration->held = get_boolean (&dict, "Held");
+  migration->vetoes = get_vetoes (&dict);
   migration->incident = get_time (&dict, "Incident");
   migration->doing = get_string (&dict, "Doing");
   migration->doing_text = get_string (&dict, "DoingText");

@@ -19,6 +19,15 @@ typedef struct {
   guint retransmits;
 } PcdClientSocket;
 
+/* See #PcdVetoView; strings are never %NULL. */
+typedef struct {
+  char *action;
+  char *by;
+  char *reason;
+  guint64 since;
+  guint64 until;
+} PcdClientVeto;
+
 /**
  * PcdClientMigration: one org.postcopyd.Migration1; strings are never %NULL.
  */
@@ -43,6 +52,7 @@ typedef struct {
   char *policy; /* empty: an older daemon, which has none */
   char *policy_source;
   gboolean held;
+  GPtrArray *vetoes; /* of PcdClientVeto */
   gint64 incident;
   char *doing;
   char *doing_text;

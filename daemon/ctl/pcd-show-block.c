@@ -288,6 +288,16 @@ add_next (Block *self)
 }
 
 static void
+add_veto (Block *self, const PcdClientVeto *veto)
+{
+  g_autofree char *since = pcd_time_to_text ((gint64)veto->since);
+  g_autofree char *until = pcd_time_to_text ((gint64)veto->until);
+
+  add_field (self, "Vetoed:", "%s, by %s%s%s, since %s, asked again at %s", veto->action, veto->by,
+             *veto->reason ? ": " : "", veto->reason, since, until);
+}
+
+static void
 add_deeds (Block *self)
 {
   const PcdClientMigration *m = self->migration;
@@ -302,6 +312,8 @@ add_deeds (Block *self)
   if (*m->last_action)
     add_field (self, "Did:", "%s: %s%s%s", m->last_action, m->last_outcome,
                *m->last_reason ? ": " : "", m->last_reason);
+  for (guint i = 0; i < m->vetoes->len; i++)
+    add_veto (self, g_ptr_array_index (m->vetoes, i));
   if (*m->doing)
     add_doing (self);
   if (*m->next_action)

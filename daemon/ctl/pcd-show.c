@@ -166,11 +166,30 @@ add_progress (JsonBuilder *builder, const PcdClientMigration *migration)
 }
 
 static void
+add_vetoes (JsonBuilder *builder, const GPtrArray *vetoes)
+{
+  json_builder_set_member_name (builder, "vetoes");
+  json_builder_begin_array (builder);
+  for (guint i = 0; i < vetoes->len; i++) {
+    const PcdClientVeto *veto = g_ptr_array_index (vetoes, i);
+    json_builder_begin_object (builder);
+    pcd_json_add_string (builder, "action", veto->action);
+    pcd_json_add_string (builder, "by", veto->by);
+    pcd_json_add_string (builder, "reason", veto->reason);
+    add_time (builder, "since", (gint64)veto->since);
+    add_time (builder, "until", (gint64)veto->until);
+    json_builder_end_object (builder);
+  }
+  json_builder_end_array (builder);
+}
+
+static void
 add_policy (JsonBuilder *builder, const PcdClientMigration *migration)
 {
   pcd_json_add_string (builder, "policy", migration->policy);
   pcd_json_add_string (builder, "policy-source", migration->policy_source);
   pcd_json_add_boolean (builder, "held", migration->held);
+  add_vetoes (builder, migration->vetoes);
   pcd_json_add_int (builder, "incident", migration->incident);
   pcd_json_add_string (builder, "doing", migration->doing);
   pcd_json_add_string (builder, "doing-text", migration->doing_text);

@@ -32,6 +32,7 @@ typedef enum {
   KEY_POLICY,    /* the last of PcdConfig.matches */
   KEY_MATCH,     /* one of PcdConfig.matches; several times */
   KEY_SINKS,     /* one of PcdConfig.sink_defaults */
+  KEY_VETO,      /* of PcdConfig.veto */
 } KeyType;
 
 typedef struct {
@@ -67,6 +68,12 @@ static const Key keys[] = {
   { "policy", "match", KEY_MATCH, 0, 0, 0,
     "a pattern of domain names (* and ? stand for others) and a policy's name, such as "
     "web-* protect" },
+  { "veto", "command", KEY_VETO, 0, 0, 0,
+    "the absolute path of a program, or of a folder of them, such as /etc/postcopyd/veto.d" },
+  { "veto", "actions", KEY_VETO, 0, 0, 0, "actions, each once, such as recover destroy" },
+  { "veto", "timeout", KEY_VETO, 0, 0, 0, "a duration such as 5s (100ms to 1min)" },
+  { "veto", "retry", KEY_VETO, 0, 0, 0, "a duration such as 5s (1s to 1h)" },
+  { "veto", "default", KEY_VETO, 0, 0, 0, "allow or deny" },
   { "host", "allow-destroy", KEY_BOOLEAN, G_STRUCT_OFFSET (PcdConfig, allow_destroy), 0, 0,
     "yes or no" },
   { "sinks", "timeout", KEY_SINKS, 0, 0, 0, NULL },
@@ -120,6 +127,7 @@ pcd_config_default (void)
     .matches = matches_new (),
     .plugins = pcd_plugin_configs_new (),
     .sinks = g_ptr_array_new_with_free_func ((GDestroyNotify)pcd_sink_config_unref),
+    .veto = pcd_veto_config_new (),
   };
 }
 
@@ -136,6 +144,8 @@ pcd_config_copy (const PcdConfig *config)
     g_ptr_array_ref (copy.plugins);
   if (copy.sinks)
     g_ptr_array_ref (copy.sinks);
+  if (copy.veto)
+    pcd_veto_config_ref (copy.veto);
   return copy;
 }
 
@@ -146,6 +156,7 @@ pcd_config_clear (PcdConfig *config)
   g_clear_pointer (&config->matches, g_array_unref);
   g_clear_pointer (&config->plugins, g_ptr_array_unref);
   g_clear_pointer (&config->sinks, g_ptr_array_unref);
+  g_clear_pointer (&config->veto, pcd_veto_config_unref);
 }
 
 const PcdPolicyMatch *
@@ -244,6 +255,8 @@ parse_value (const Key *key, const char *text, PcdPeer *peer, PcdConfig *config)
     return parse_match (text, config);
   if (key->type == KEY_SINKS)
     return pcd_sink_common_parse (&config->sink_defaults, key->name, text);
+  if (key->type == KEY_VETO)
+    return pcd_veto_config_parse (config->veto, key->name, text);
 
   if (key->type == KEY_BOOLEAN)
     return parse_boolean (text, member);

@@ -8,6 +8,7 @@
 #include "engine/pcd-config-plugin.h"
 #include "engine/pcd-peers.h"
 #include "engine/pcd-sink-config.h"
+#include "engine/pcd-veto-config.h"
 
 G_BEGIN_DECLS
 
@@ -33,6 +34,7 @@ G_BEGIN_DECLS
  * @sink_defaults: `[sinks]`
  * @sinks: (element-type PcdSinkConfig): every `[sink NAME]`; a reference, never changes. What their
  *   own keys may be is not known here: see pcd_sinks_check ()
+ * @veto: `[veto]`; a reference
  * @allow_destroy: `[host] allow-destroy`: policies that destroy may be used; default false
  */
 typedef struct {
@@ -48,6 +50,7 @@ typedef struct {
   GPtrArray *plugins;
   PcdSinkCommon sink_defaults;
   GPtrArray *sinks;
+  PcdVetoConfig *veto;
   gboolean allow_destroy;
 } PcdConfig;
 

@@ -4,6 +4,7 @@
 #include "engine/pcd-engine.h"
 
 #include "debug/pcd-debug-file.h"
+#include "engine/pcd-log.h"
 #include "engine/pcd-migration.h"
 #include "engine/pcd-policy-load.h"
 #include "host/pcd-netnews.h"
@@ -329,11 +330,25 @@ pcd_engine_new (const PcdConfig *config, const char *uri)
   return engine;
 }
 
+/* Told when it is configured, and not on the day. */
+static void
+check_veto (const PcdVetoConfig *veto)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!pcd_veto_config_check (veto, &error))
+    g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "MESSAGE_ID", PCD_MESSAGE_VETO_REFUSED,
+                      "MESSAGE", "%s; until that is corrected, default = %s holds for it",
+                      error->message, veto->deny_unanswered ? "deny" : "allow");
+}
+
 static void
 use_config (PcdEngine *engine)
 {
   engine->env.turns.parallel = engine->config.recover_parallel;
   engine->env.allow_destroy = engine->config.allow_destroy;
+  engine->env.veto = engine->config.veto;
+  check_veto (engine->env.veto);
   engine->env.matches = pcd_config_matches (&engine->config, &engine->env.n_matches);
 }
 

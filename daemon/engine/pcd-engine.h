@@ -33,6 +33,22 @@ typedef struct {
 } PcdSocketView;
 
 /**
+ * PcdVetoView: what the veto hooks forbid now.
+ * @action: name of the action
+ * @author: path of the hook, or "[veto] default"
+ * @reason: (nullable): why
+ * @since: microseconds since the epoch, as @until
+ * @until: when the hooks are asked again
+ */
+typedef struct {
+  const char *action;
+  const char *author;
+  const char *reason;
+  gint64 since;
+  gint64 until;
+} PcdVetoView;
+
+/**
  * PcdMigrationView: what listeners see of a migration. Borrowed: valid during the call.
  * @uuid: domain UUID
  * @name: domain name
@@ -48,6 +64,7 @@ typedef struct {
  * @policy: name of the policy that applies
  * @policy_source: where it was chosen: "metadata", "configuration", "default", "operator"
  * @held: an operator asked for no automatic action
+ * @vetoes: (element-type PcdVetoView) (nullable): what policy wants to do and may not
  * @we_stopped: a QMP `stop` of ours was tried, and not undone
  * @incident: id in the journal, 0 without one
  * @doing: (nullable): name of the action under way
@@ -75,6 +92,7 @@ typedef struct {
   const char *policy;
   const char *policy_source;
   gboolean held;
+  const GArray *vetoes;
   gboolean we_stopped;
   gint64 incident;
   const char *doing;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the ladder and operators ask becomes an attempt, and its answer goes back to the ladder.
  * Knows which policy applies; how an attempt goes is pcd-attempt.c's business. */
-#include "engine/pcd-response.h"
+#include "engine/pcd-response-private.h"
 
 #include "core/pcd-foresee.h"
 
@@ -15,48 +15,14 @@
 #define UNDO_FIRST_MSEC 500
 #define UNDO_LAST_MSEC  30000
 
-/* Tickets of operators: the time, so that they stay unique over restarts, and far above the
- * ladder's own. */
-#define OPERATOR_TICKET ((guint64)1 << 52)
-
-struct _PcdResponse {
-  PcdResponseEnv *env;
-  char *uuid;
-  char *name;
-  PcdState state;
-  PcdLadder ladder;
-  PcdFact facts[PCD_N_PREDICATES];
-  PcdPolicy *policy;
-  char *wish;
-  char *chosen; /* by an operator, for this migration */
-  const char *policy_source;
-  gboolean held;
-  PcdDeed deed;        /* what `resume` is to undo, apart from a freeze */
-  guint undo_id;       /* of a timer */
-  guint undo_msec;     /* until the next try */
-  guint64 undo_ticket; /* of the last one */
-  gboolean was_paused; /* when the last daemon ended, and nothing has told otherwise yet */
-  gboolean hung;       /* QEMU may answer nothing until a page comes */
-  gint64 incident;
-  gint64 last_incident;
-  guint64 operator_ticket; /* the last one */
-  GPtrArray *attempts;     /* (element-type PcdAttempt): under way */
-  guint wakeup;
-  PcdMigrationView said; /* the members that fill_view () gives */
-  char *last_reason;
-  const PcdResponseCallbacks *callbacks;
-  gpointer data;
-};
-
 static const PcdLadderEvent tick = { .kind = PCD_LADDER_TICK };
 
 static void watch_undo (PcdResponse *self);
-static void climb (PcdResponse *self, const PcdLadderEvent *event);
 static void step (PcdResponse *self, const PcdLadderEvent *event, PcdLadderEffects *ret_effects);
 static void carry_out_all (PcdResponse *self, const PcdLadderEffects *effects);
 
-static void
-tell (PcdResponse *self, PcdActionKind action, const char *what, const char *detail)
+void
+pcd_response_tell (PcdResponse *self, PcdActionKind action, const char *what, const char *detail)
 {
   self->callbacks->tell (PCD_RECORD_ACTION, pcd_action_to_string (action), what, detail,
                          self->data);
@@ -70,18 +36,23 @@ set_flag (PcdResponse *self, const char *flag, const char *value)
 
 /* ---- attempts ---- */
 
-/* By the flag "stopped" in the journal. */
-static const char *const deed_words[] = {
-  [PCD_DEED_UNDONE] = NULL,
-  [PCD_DEED_STOP] = "yes",
-  [PCD_DEED_STOP_FOR_SNAPSHOT] = "snapshot",
-};
+const char *
+pcd_response_deed_to_string (PcdDeed deed)
+{
+  static const char *const words[] = {
+    [PCD_DEED_UNDONE] = NULL,
+    [PCD_DEED_STOP] = "yes",
+    [PCD_DEED_STOP_FOR_SNAPSHOT] = "snapshot",
+  };
+
+  return words[deed];
+}
 
 static void
 set_deed (PcdResponse *self, PcdDeed deed)
 {
   if (self->deed != deed)
-    set_flag (self, "stopped", deed_words[deed]);
+    set_flag (self, "stopped", pcd_response_deed_to_string (deed));
   self->deed = deed;
 }
 
@@ -98,8 +69,8 @@ on_attempt_deed (PcdDeed deed, PcdJournalCallback callback, gpointer callback_da
     return;
   }
   self->deed = deed;
-  pcd_journal_secure_flag (self->env->journal, self->uuid, "stopped", deed_words[deed], callback,
-                           callback_data);
+  pcd_journal_secure_flag (self->env->journal, self->uuid, "stopped",
+                           pcd_response_deed_to_string (deed), callback, callback_data);
 }
 
 /* What we did to the guest, so that `resume` undoes that and nothing else. What is frozen it finds
@@ -134,14 +105,15 @@ on_attempt_starts (PcdAttempt *attempt, PcdRequest *request, const char *way, gp
   request->host.state_dir = self->env->state_dir;
   request->host.incident = self->incident;
   self->callbacks->fill (request, way, self->data);
-  tell (self, request->action, "started", NULL);
+  pcd_response_tell (self, request->action, "started", NULL);
 }
 
 /* Once the migration has, and what was begun for it. What an operator wished was for this one. */
-static void
-end_incident_if_over (PcdResponse *self)
+void
+pcd_response_end_incident_if_over (PcdResponse *self)
 {
-  if (!pcd_phase_has_ended (self->state.phase) || self->attempts->len > 0 || self->undo_id)
+  if (!pcd_phase_has_ended (self->state.phase) || self->attempts->len > 0 || self->undo_id ||
+      pcd_response_veto_is_open (self))
     return;
   if (self->held)
     set_flag (self, "held", NULL);
@@ -183,10 +155,10 @@ on_attempt_ended (PcdAttempt *attempt, PcdOutcome outcome, const char *reason, g
   step (self, ticket == self->undo_ticket ? &tick : &event, &effects);
   pcd_journal_result (self->env->journal, self->incident, ticket, pcd_outcome_to_string (outcome),
                       reason, &self->ladder, g_get_real_time ());
-  tell (self, action, pcd_outcome_to_string (outcome), reason);
+  pcd_response_tell (self, action, pcd_outcome_to_string (outcome), reason);
   pcd_attempt_free (attempt);
   carry_out_all (self, &effects);
-  end_incident_if_over (self);
+  pcd_response_end_incident_if_over (self);
 }
 
 static void
@@ -219,8 +191,8 @@ is_trouble (const PcdState *state)
          state->flow == PCD_FLOW_STALLED;
 }
 
-static void
-open_incident (PcdResponse *self)
+void
+pcd_response_open_incident (PcdResponse *self)
 {
   if (self->incident == 0)
     self->incident = pcd_journal_begin_incident (self->env->journal, self->uuid, self->name,
@@ -233,13 +205,27 @@ begin (PcdResponse *self, const PcdAttemptSpec *spec, const char *who)
   PcdAttempt *attempt = pcd_attempt_new (spec, &self->env->turns, &attempt_callbacks, self);
 
   g_ptr_array_add (self->attempts, attempt);
-  open_incident (self);
+  pcd_response_open_incident (self);
   pcd_attempt_begin (attempt, self->env->journal, self->incident, who, &self->ladder);
+}
+
+void
+pcd_response_begin_by_policy (PcdResponse *self,
+                              guint64 ticket,
+                              PcdActionKind action,
+                              const PcdParams *params)
+{
+  const PcdAttemptSpec spec = { .ticket = ticket, .action = action, .params = params };
+  g_autofree char *who = g_strdup_printf ("policy %s", self->policy->name);
+
+  begin (self, &spec, who);
 }
 
 static void
 cancel (PcdResponse *self, guint64 ticket)
 {
+  if (pcd_response_veto_cancel (self, ticket))
+    return;
   for (guint i = 0; i < self->attempts->len; i++) {
     PcdAttempt *attempt = g_ptr_array_index (self->attempts, i);
 
@@ -281,7 +267,7 @@ on_undo (gpointer data)
     set_deed (self, PCD_DEED_UNDONE);
   if (phase == PCD_PHASE_NONE || self->attempts->len > 0 || self->held || !self->deed) {
     watch_undo (self);
-    end_incident_if_over (self);
+    pcd_response_end_incident_if_over (self);
     return G_SOURCE_REMOVE;
   }
   self->undo_msec = MIN (self->undo_msec * 2, UNDO_LAST_MSEC);
@@ -295,30 +281,23 @@ on_undo (gpointer data)
 static void
 carry_out (PcdResponse *self, const PcdLadderEffect *effect)
 {
-  const PcdAttemptSpec spec = {
-    .ticket = effect->ticket,
-    .action = effect->action,
-    .params = effect->params,
-  };
-  g_autofree char *who = NULL;
-
   switch (effect->kind) {
   case PCD_LADDER_START:
-    who = g_strdup_printf ("policy %s", self->policy->name);
-    begin (self, &spec, who);
+    if (!pcd_response_veto_ask (self, effect))
+      pcd_response_begin_by_policy (self, effect->ticket, effect->action, effect->params);
     break;
   case PCD_LADDER_WOULD:
-    tell (self, effect->action, "would", "dry run");
+    pcd_response_tell (self, effect->action, "would", "dry run");
     break;
   case PCD_LADDER_CANCEL:
     cancel (self, effect->ticket);
     break;
   case PCD_LADDER_GIVE_UP:
-    tell (self, effect->action, "gave-up", "no attempts left");
+    pcd_response_tell (self, effect->action, "gave-up", "no attempts left");
     break;
   case PCD_LADDER_REFUSE:
-    tell (self, effect->action, "refused",
-          "destructive, and [host] allow-destroy is not set in postcopyd.conf");
+    pcd_response_tell (self, effect->action, "refused",
+                       "destructive, and [host] allow-destroy is not set in postcopyd.conf");
     break;
   default:
     g_assert_not_reached ();
@@ -331,7 +310,7 @@ on_wakeup (gpointer data)
   PcdResponse *self = data;
 
   self->wakeup = 0;
-  climb (self, &tick);
+  pcd_response_climb (self, &tick);
   return G_SOURCE_REMOVE;
 }
 
@@ -396,8 +375,8 @@ carry_out_all (PcdResponse *self, const PcdLadderEffects *effects)
   self->callbacks->changed (self->data);
 }
 
-static void
-climb (PcdResponse *self, const PcdLadderEvent *event)
+void
+pcd_response_climb (PcdResponse *self, const PcdLadderEvent *event)
 {
   const gint64 now = g_get_monotonic_time ();
   PcdLadderEffects effects;
@@ -429,73 +408,6 @@ select_policy (PcdResponse *self)
   self->policy_source = source;
 }
 
-/* ---- after a restart ---- */
-
-/* What was under way when the last daemon ended is told as unknown. What changes nothing when it is
- * done twice, or shows in the migration's state, may be tried again; the rest counts as done. */
-static void
-take_over (PcdResponse *self, const PcdOpenIncident *left)
-{
-  self->incident = left->id;
-  if (left->has_ladder && left->same_boot) {
-    self->ladder = left->ladder;
-    pcd_ladder_restart (&self->ladder);
-    self->was_paused = self->ladder.clocks[PCD_WHEN_PAUSED].in;
-  }
-  /* What was done cannot be read: a person has to look before anything is done again. */
-  self->held = g_hash_table_contains (left->flags, "held") || left->ladder_error;
-  const char *deed = g_hash_table_lookup (left->flags, "stopped");
-  self->deed = !deed ? PCD_DEED_UNDONE
-               : g_str_equal (deed, deed_words[PCD_DEED_STOP_FOR_SNAPSHOT])
-                   ? PCD_DEED_STOP_FOR_SNAPSHOT
-                   : PCD_DEED_STOP;
-  self->chosen = g_strdup (g_hash_table_lookup (left->flags, "policy"));
-}
-
-static gboolean
-was_begun (const PcdOpenIncident *left, guint64 ticket)
-{
-  for (guint i = 0; i < left->unfinished->len; i++)
-    if (g_array_index (left->unfinished, guint64, i) == ticket)
-      return TRUE;
-  return FALSE;
-}
-
-static void
-forget_running (PcdResponse *self, const PcdLadderRecord *record, gboolean begun)
-{
-  const PcdActionKind action = record->chosen;
-  const gboolean again = !begun || pcd_action_get_spec (action)->repeatable;
-  const PcdLadderEvent event = {
-    .kind = PCD_LADDER_FINISHED,
-    .ticket = record->ticket,
-    .outcome = again ? PCD_OUTCOME_FAILED : PCD_OUTCOME_DONE,
-    .action = action,
-  };
-
-  if (begun)
-    tell (self, action, "unknown", "postcopyd was restarted while it ran");
-  climb (self, &event);
-}
-
-/* The ladder is told first, as it is written down with each result: killed in between, the next
- * daemon finds the intents still open. What the ladder had decided and no intent tells of was never
- * begun. */
-static void
-report_unfinished (PcdResponse *self, const PcdOpenIncident *left)
-{
-  for (guint i = 0; i < self->ladder.n_records; i++) {
-    const PcdLadderRecord record = self->ladder.records[i];
-
-    if (record.status == PCD_STEP_RUNNING)
-      forget_running (self, &record, was_begun (left, record.ticket));
-  }
-  for (guint i = 0; i < left->unfinished->len; i++)
-    pcd_journal_result (self->env->journal, self->incident,
-                        g_array_index (left->unfinished, guint64, i), "unknown",
-                        "postcopyd was restarted while it ran", &self->ladder, g_get_real_time ());
-}
-
 /* ---- public ---- */
 
 PcdResponse *
@@ -515,15 +427,17 @@ pcd_response_new (PcdResponseEnv *env,
   self->state = pcd_state_init (role, g_get_monotonic_time ());
   self->ladder = pcd_ladder_init (role);
   self->attempts = g_ptr_array_new ();
+  self->questions = g_ptr_array_new ();
+  self->shown_vetoes = g_array_new (FALSE, FALSE, sizeof (PcdVetoView));
   self->callbacks = callbacks;
   self->data = data;
   if (left)
-    take_over (self, left);
+    pcd_response_take_over (self, left);
   select_policy (self);
   if (left && left->ladder_error)
     callbacks->tell (PCD_RECORD_HOLD, "no", "yes", left->ladder_error, data);
   if (left)
-    report_unfinished (self, left);
+    pcd_response_report_unfinished (self, left);
   watch_undo (self);
   return self;
 }
@@ -536,6 +450,7 @@ pcd_response_free (PcdResponse *self)
   for (guint i = 0; i < self->attempts->len; i++)
     pcd_attempt_abandon (g_ptr_array_index (self->attempts, i));
   g_ptr_array_unref (self->attempts);
+  pcd_response_veto_clear (self);
   pcd_policy_unref (self->policy);
   g_free (self->uuid);
   g_free (self->name);
@@ -557,7 +472,7 @@ void
 pcd_response_note_trouble (PcdResponse *self, const PcdState *state)
 {
   if (is_trouble (state))
-    open_incident (self);
+    pcd_response_open_incident (self);
 }
 
 void
@@ -576,16 +491,17 @@ pcd_response_update (PcdResponse *self,
         measure->n_blocked_vcpus + measure->n_blocked_others > 0 ? PCD_FACT_YES : PCD_FACT_NO;
   }
   if (is_trouble (state))
-    open_incident (self);
-  climb (self, &tick);
-  end_incident_if_over (self);
+    pcd_response_open_incident (self);
+  pcd_response_veto_update (self);
+  pcd_response_climb (self, &tick);
+  pcd_response_end_incident_if_over (self);
 }
 
 void
 pcd_response_reselect (PcdResponse *self)
 {
   select_policy (self);
-  climb (self, &tick);
+  pcd_response_climb (self, &tick);
 }
 
 void
@@ -621,7 +537,7 @@ pcd_response_order (PcdResponse *self,
     return;
   }
   spec.ticket = new_ticket (self);
-  climb (self, &began);
+  pcd_response_climb (self, &began);
   begin (self, &spec, order->who);
 }
 
@@ -640,7 +556,7 @@ pcd_response_hold (PcdResponse *self, gboolean held, const char *who, GError **e
   set_flag (self, "held", held ? who : NULL);
   self->callbacks->tell (PCD_RECORD_HOLD, held ? "no" : "yes", held ? "yes" : "no", who,
                          self->data);
-  climb (self, &tick);
+  pcd_response_climb (self, &tick);
   return TRUE;
 }
 
@@ -705,6 +621,7 @@ pcd_response_fill_view (PcdResponse *self, PcdMigrationView *view)
     view->doing_done = progress->done;
     view->doing_total = progress->total;
   }
+  pcd_response_veto_fill_view (self, view);
   view->we_stopped = self->deed != PCD_DEED_UNDONE;
   view->last_action = self->said.last_action;
   view->last_outcome = self->said.last_outcome;

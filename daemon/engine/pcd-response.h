@@ -5,6 +5,7 @@
 
 #include "core/pcd-policy-set.h"
 #include "engine/pcd-attempt.h"
+#include "engine/pcd-veto-config.h"
 #include "engine/pcd-watch.h"
 #include "journal/pcd-journal.h"
 
@@ -21,6 +22,7 @@ typedef struct _PcdResponse PcdResponse;
  * @state_dir: (nullable): where actions keep what belongs to an incident
  * @allow_destroy: the host's own configuration says so
  * @dry_run: tell what would be done
+ * @veto: (nullable): who is to be asked before policy acts
  * @turns: of recoveries
  */
 typedef struct {
@@ -32,6 +34,7 @@ typedef struct {
   const char *state_dir;
   gboolean allow_destroy;
   gboolean dry_run;
+  PcdVetoConfig *veto;
   PcdTurns turns;
 } PcdResponseEnv;
 

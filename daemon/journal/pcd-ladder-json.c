@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-#define VERSION 1
+#define VERSION 2
 
 /* JSON numbers are doubles: integers beyond are not exact. CLOCK_MONOTONIC gets there in 285 years.
  */
@@ -15,7 +15,7 @@
 
 /* A new member of the ladder must be kept too: add it to the tables below, raise VERSION. */
 #if GLIB_SIZEOF_VOID_P == 8
-G_STATIC_ASSERT (sizeof (PcdLadderRecord) == 72);
+G_STATIC_ASSERT (sizeof (PcdLadderRecord) == 80);
 G_STATIC_ASSERT (sizeof (PcdLadderClock) == 40);
 G_STATIC_ASSERT (sizeof (PcdLadder) == 16 + PCD_N_WHENS * sizeof (PcdLadderClock) +
                                            PCD_LADDER_MAX_RECORDS * sizeof (PcdLadderRecord) + 40);
@@ -96,6 +96,7 @@ static const Member record_members[] = {
   MEMBER (UINT64, PcdLadderRecord, "ticket", ticket),
   MEMBER (INT64, PcdLadderRecord, "started", started),
   MEMBER (INT64, PcdLadderRecord, "not-before", not_before),
+  MEMBER (INT64, PcdLadderRecord, "vetoed-until", vetoed_until),
   { NULL },
 };
 

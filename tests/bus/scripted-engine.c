@@ -39,6 +39,8 @@ typedef struct {
   GPtrArray *sockets;
   GStrv words; /* what the view's strings of `ladder` point into */
   char *doing_text;
+  GStrv veto_words;
+  GArray *vetoes; /* (element-type PcdVetoView) */
   PcdProgress progress;
   char *problem; /* why @progress is not known */
 } Migration;
@@ -69,6 +71,8 @@ migration_free (gpointer data)
   g_free (m->name);
   g_strfreev (m->words);
   g_free (m->doing_text);
+  g_strfreev (m->veto_words);
+  g_array_unref (m->vetoes);
   g_free (m->problem);
   g_ptr_array_unref (m->sockets);
   g_free (m);
@@ -109,6 +113,7 @@ do_migration (PcdEngine *self, char **w)
     m->name = g_strcompress (w[3]);
     m->sockets = g_ptr_array_new_with_free_func (socket_free);
     m->problem = g_strdup ("the script has said nothing");
+    m->vetoes = g_array_new (FALSE, FALSE, sizeof (PcdVetoView));
     m->view = (PcdMigrationView){ .uuid = m->uuid, .name = m->name, .sockets = m->sockets };
     g_ptr_array_add (self->migrations, m);
   }
@@ -175,6 +180,27 @@ do_ladder (PcdEngine *self, char **w)
   m->view.last_reason = word_or_null (m->words[10]);
   m->view.next_action = word_or_null (m->words[11]);
   m->view.next_time = g_ascii_strtoll (w[12], NULL, 10);
+  TELL (self, changed, &m->view);
+}
+
+/* veto UUID ROLE [ACTION AUTHOR REASON SINCE UNTIL]: the only one, or none */
+static void
+do_veto (PcdEngine *self, char **w)
+{
+  Migration *m = find (self, w[1], VALUE_OF (w[2], pcd_role_to_string, 2));
+
+  g_strfreev (m->veto_words);
+  m->veto_words = g_strdupv (w);
+  g_array_set_size (m->vetoes, 0);
+  if (w[3]) {
+    char *reason = g_strcompress (w[5]);
+    g_free (m->veto_words[5]);
+    m->veto_words[5] = reason;
+    const PcdVetoView view = { m->veto_words[3], m->veto_words[4], reason, atoll (w[6]),
+                               atoll (w[7]) };
+    g_array_append_val (m->vetoes, view);
+  }
+  m->view.vetoes = m->vetoes;
   TELL (self, changed, &m->view);
 }
 
@@ -308,6 +334,8 @@ obey (PcdEngine *self, const char *line)
     do_record (self, w);
   else if (g_str_equal (w[0], "ladder") && n == 13)
     do_ladder (self, w);
+  else if (g_str_equal (w[0], "veto") && (n == 3 || n == 8))
+    do_veto (self, w);
   else if (g_str_equal (w[0], "doing") && n == 6)
     do_doing (self, w);
   else if (g_str_equal (w[0], "progress") && (n == 4 || n == 7))

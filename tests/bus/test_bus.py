@@ -229,7 +229,8 @@ class TestList(Case):
                 'blocked-vcpus': 3, 'blocked-others': 0, 'note': 'three are blocked',
                 'sockets': [{'local': '10.0.0.1:1', 'remote': '[::1]:2', 'armed': True,
                              'heard-usec': 900, 'unacked': 7, 'retransmits': 0}],
-                'policy': '', 'policy-source': '', 'held': False, 'incident': 0, 'doing': '',
+                'policy': '', 'policy-source': '', 'held': False, 'vetoes': [],
+                'incident': 0, 'doing': '',
                 'doing-text': '', 'doing-done': None, 'doing-total': None, 'progress': None,
                 'last-action': '', 'last-outcome': '', 'last-reason': '', 'next-action': '',
                 'next-time': None}]})

@@ -712,6 +712,15 @@ class TestShown(Orders):
         migration = self.listed()['migrations'][0]
         self.assertEqual((migration['doing-text'], migration['doing-done'],
                           migration['doing-total']), ('reading memory', 3, 8))
+        daemon.tell(f'veto {U1} destination stop /etc/x bei\\303\\040wait\\012s 1000000 3000000')
+        text = ctl(self.bus, 'status', 'g', env={**os.environ, 'TZ': 'UTC'}).stdout
+        self.assertIn('  Vetoed:    stop, by /etc/x: bei\ufffd wait?s, since 1970-01-01 '
+                      '00:00:01.000+0000, asked again at 1970-01-01 00:00:03.000+0000\n', text)
+        self.assertEqual(self.listed()['migrations'][0]['vetoes'], [
+            {'action': 'stop', 'by': '/etc/x', 'reason': 'bei\ufffd wait\ns',
+             'since': '1970-01-01T00:00:01.000000Z', 'until': '1970-01-01T00:00:03.000000Z'}])
+        daemon.tell(f'veto {U1} destination')
+        self.assertEqual(self.listed()['migrations'][0]['vetoes'], [])
         daemon.tell(f'ladder {U1} destination recover default no 0 - - - - - 0')
         text = ctl(self.bus, 'status', 'g').stdout
         self.assertIn('  Policy:    recover (default)\n', text)

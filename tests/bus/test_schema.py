@@ -192,6 +192,7 @@ class Written(test_bus.Case):
                     f'socket {U1} source 10.0.0.1:1 [fe80::1]:2 yes 900',
                     f'ladder {U1} source protect metadata yes 7 recover stop refused no\\040way freeze 1000000',
                     f'doing {U1} source by\\04010.0.0.2 3 8',
+                    f'veto {U1} source recover /etc/x bei\\303ng\\040fenced 1000000 3000000',
                     f'progress {U1} source 6291456 8388608 1048576 6000000')
         self.by_ctl('list', 'status')
         self.by_ctl('list', 'status', 'g')

@@ -246,11 +246,11 @@ test_bad (void)
     { "[arm]\nenabled=yes\nenabled=yes\n",
       ":3: [arm] enabled: again, first seen in line 2, expected each key once" },
     { "[Arm]\n", ":1: unknown group \"Arm\", expected one of: arm, watch, recover, peer NAME, "
-                 "policy, host, sinks, plugin NAME, sink NAME" },
+                 "policy, veto, host, sinks, plugin NAME, sink NAME" },
     { "[]\n", ":1: unknown group \"\", expected one of: arm, watch, recover, peer NAME, "
-              "policy, host, sinks, plugin NAME, sink NAME" },
+              "policy, veto, host, sinks, plugin NAME, sink NAME" },
     { "[plugin]\n", ":1: unknown group \"plugin\", expected one of: arm, watch, recover, "
-                    "peer NAME, policy, host, sinks, plugin NAME, sink NAME" },
+                    "peer NAME, policy, veto, host, sinks, plugin NAME, sink NAME" },
     { "[plugin beacon]\n", ":1: plugin name \"beacon\", expected lower case letters, digits and "
                            "dashes with a dot, such as [plugin example.beacon]" },
     { "[plugin A.b]\n", ":1: plugin name \"A.b\", expected lower case letters, digits and "
@@ -262,6 +262,13 @@ test_bad (void)
     { "[plugin a.b]\npath=b.so\n",
       ":2: [plugin a.b] path: got \"b.so\", expected an absolute path" },
     { "[plugin a.b]\nkey=1\nkey=2\n", ":3: [plugin a.b] \"key\" again, expected each key once" },
+    { "[veto]\ncommand = veto\n", ":2: [veto] command: got \"veto\", expected the absolute path of "
+                                  "a program, or of a folder of "
+                                  "them, such as /etc/postcopyd/veto.d" },
+    { "[veto]\nactions = recover notify\n",
+      ":2: [veto] actions: got \"recover notify\", expected actions, each once, such as recover "
+      "destroy" },
+    { "[veto]\ndefault = yes\n", ":2: [veto] default: got \"yes\", expected allow or deny" },
     { "[arm\n", ":1: got \"[arm\", expected [group]" },
     { "[", ":1: got \"[\", expected [group]" },
     { "[arm] # x", ":1: got \"[arm] # x\", expected [group]" },

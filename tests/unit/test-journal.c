@@ -201,8 +201,8 @@ test_ladder_is_never_guessed (void)
   static const struct {
     const char *from, *to, *message;
   } cases[] = {
-    { "\"version\":1", "\"version\":2", "$.version" },
-    { "\"version\":1,", "", "has no \"version\"" },
+    { "\"version\":2", "\"version\":1", "$.version" },
+    { "\"version\":2,", "", "has no \"version\"" },
     { "\"role\":\"destination\"", "\"role\":\"target\"", "$.role: got \"target\"" },
     { "\"role\":\"destination\"", "\"role\":1", "$.role: got a number" },
     { "\"waived\":true", "\"waived\":1", "$.waived" },

@@ -834,6 +834,68 @@ test_operator_snapshot (void)
   }
 }
 
+/* ---- a veto ---- */
+
+static void
+withdraw_last (World *world, gint64 until)
+{
+  Running running = g_array_index (world->running, Running, world->running->len - 1);
+
+  g_array_set_size (world->running, world->running->len - 1);
+  feed (world, (PcdLadderEvent){ PCD_LADDER_WITHDRAWN, running.ticket, .until = until });
+}
+
+/* It holds as long as it is said, whatever news comes; and what was vetoed was no attempt. */
+static void
+test_veto (void)
+{
+  g_autoptr (World) world = world_new (PCD_ROLE_SOURCE);
+
+  set_policy (world, get_policy (world, "{ \"when\": \"paused\", \"after\": \"0s\", "
+                                        "\"do\": \"recover\", \"settle\": \"20s\", "
+                                        "\"with\": { \"attempts\": 2 } }"));
+  set_phase (world, PCD_PHASE_PAUSED);
+  feed (world, (PcdLadderEvent){ PCD_LADDER_TICK });
+  for (guint i = 1; i <= 5; i++) {
+    g_assert_cmpuint (count (world->log->str, "start recover 1"), ==, i);
+    withdraw_last (world, world->now + 10 * S);
+    world->input.facts[PCD_PREDICATE_PEER_ANSWERS] = i % 2 ? PCD_FACT_YES : PCD_FACT_NO;
+    advance (world, world->now + 3 * S);
+    feed (world, (PcdLadderEvent){ PCD_LADDER_TICK });
+    advance (world, world->now + 7 * S - 1 * MS);
+    g_assert_cmpuint (count (world->log->str, "start"), ==, i);
+    advance (world, world->now + 1 * MS);
+  }
+  g_assert_cmpuint (count (world->log->str, "start recover 1"), ==, 6);
+  g_assert_cmpuint (count (world->log->str, "gave-up"), ==, 0);
+  /* Another spell is another question. */
+  withdraw_last (world, world->now + 100 * S);
+  set_phase (world, PCD_PHASE_POSTCOPY);
+  feed (world, (PcdLadderEvent){ PCD_LADDER_TICK });
+  advance (world, world->now + 1 * S);
+  set_phase (world, PCD_PHASE_PAUSED);
+  feed (world, (PcdLadderEvent){ PCD_LADDER_TICK });
+  g_assert_cmpuint (count (world->log->str, "start recover 1"), ==, 7);
+}
+
+/* Who forbids a step has not asked for its `else`. */
+static void
+test_veto_else (void)
+{
+  g_autoptr (World) world = world_new (PCD_ROLE_DESTINATION);
+
+  world->input.facts[PCD_PREDICATE_KICKABLE] = PCD_FACT_YES;
+  set_policy (world,
+              get_policy (world, "{ \"when\": \"paused\", \"after\": \"0s\", "
+                                 "\"do\": \"stop\", \"if\": \"kickable\", \"else\": \"freeze\" }"));
+  set_phase (world, PCD_PHASE_PAUSED);
+  feed (world, (PcdLadderEvent){ PCD_LADDER_TICK });
+  withdraw_last (world, world->now + 10 * S);
+  advance (world, world->now + 10 * S);
+  g_assert_cmpuint (count (world->log->str, "start stop"), ==, 2);
+  g_assert_cmpuint (count (world->log->str, "start freeze"), ==, 0);
+}
+
 /* ---- restart ---- */
 
 static void
@@ -1069,6 +1131,8 @@ main (int argc, char **argv)
   }
   g_test_add_func ("/ladder/flapping", test_flapping);
   g_test_add_func ("/ladder/operator-snapshot", test_operator_snapshot);
+  g_test_add_func ("/ladder/veto", test_veto);
+  g_test_add_func ("/ladder/veto-else", test_veto_else);
   g_test_add_func ("/ladder/restart", test_restart);
   g_test_add_func ("/ladder/restart-in-a-pause", test_restart_in_a_pause);
   g_test_add_data_func ("/ladder/random/source", GINT_TO_POINTER (PCD_ROLE_SOURCE), test_random);

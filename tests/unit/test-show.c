@@ -32,6 +32,7 @@ make (const char *name, PcdRole role, PcdPhase phase)
     .qemu_status = (char *)"postcopy-paused",
     .pid = 4242,
     .sockets = g_ptr_array_new (),
+    .vetoes = g_ptr_array_new (),
     .note = (char *)"",
     .policy = (char *)"recover",
     .policy_source = (char *)"default",
@@ -172,6 +173,7 @@ test_words (void)
     if (strstr (text, cases[i].never))
       g_error ("case %u: '%s' in:\n%s", i, cases[i].never, text);
     g_ptr_array_unref (m.sockets);
+    g_ptr_array_unref (m.vetoes);
   }
 }
 
@@ -214,6 +216,7 @@ test_width (void)
   for (const char *at = plain; *at; at++)
     g_assert_true (g_ascii_isprint (*at) || *at == '\n');
   g_ptr_array_unref (m.sockets);
+  g_ptr_array_unref (m.vetoes);
 }
 
 /* A domain's name is a tenant's to choose: it must not reach a terminal or a shell raw. */
@@ -231,6 +234,7 @@ test_hostile_name (void)
   g_assert_true (g_shell_parse_argv (line, NULL, &words, NULL));
   g_assert_nonnull (strstr (words[2], "$(reboot) 'b"));
   g_ptr_array_unref (m.sockets);
+  g_ptr_array_unref (m.vetoes);
 }
 
 int
