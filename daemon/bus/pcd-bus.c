@@ -539,7 +539,7 @@ pcd_bus_new (PcdEngine *engine,
   pcd_dbus_manager1_set_libvirt_uri (self->manager, shown_uri);
   g_signal_connect (self->manager, "handle-get-records", G_CALLBACK (on_get_records), self);
   g_signal_connect (self->manager, "handle-get-sinks", G_CALLBACK (on_get_sinks), self);
-  self->operate = pcd_operate_new (engine, self->manager, reload, self);
+  self->operate = pcd_operate_new (engine, self->manager, self->objects, reload, self);
   self->hand_out = pcd_hand_out_new (engine, self->manager);
   on_connection (FALSE, self);
   pcd_engine_foreach (engine, show_first, self);

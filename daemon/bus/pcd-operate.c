@@ -4,7 +4,9 @@
 
 #include "bus/pcd-act-options.h"
 #include "bus/pcd-authority.h"
+#include "bus/pcd-bus.h"
 #include "bus/pcd-bus-error.h"
+#include "bus/pcd-job.h"
 #include "core/pcd-node.h"
 #include "debug/pcd-debug-file.h"
 
@@ -22,6 +24,7 @@ struct _PcdOperate {
   PcdOperateReload reload;
   gpointer data;
   GCancellable *cancellable;
+  PcdJobs *jobs;
 };
 
 typedef struct _Call Call;
@@ -39,6 +42,9 @@ struct _Call {
   char *policy;
   PcdActionKind action;
   PcdActOptions options;
+  char *name;          /* the domain's */
+  gboolean only_start; /* the job is the answer */
+  PcdJob *job;
   guint timeout_id;
   gboolean answered;
 };
@@ -61,6 +67,7 @@ call_free (Call *call)
   pcd_act_options_clear (&call->options);
   g_object_unref (call->invocation);
   g_free (call->uuid);
+  g_free (call->name);
   g_free (call->policy);
   g_free (call);
 }
@@ -119,6 +126,12 @@ on_authority (const char *who, const GError *error, gpointer data)
   call_free (call);
 }
 
+static const char *
+authority_of (PcdActionKind action)
+{
+  return pcd_action_get_spec (action)->destructive ? PCD_AUTHORITY_DESTROY : PCD_AUTHORITY_MANAGE;
+}
+
 static void
 authorize (Call *call, const char *action_id)
 {
@@ -131,8 +144,33 @@ on_outcome (PcdOutcome outcome, const char *reason, gpointer data)
   g_autoptr (Call) call = data;
   g_autofree char *text = g_utf8_make_valid (reason ?: "", -1);
 
+  pcd_job_end (call->job, outcome, reason);
   if (!call->answered)
     answer (call, g_variant_new ("(ss)", pcd_outcome_to_string (outcome), text));
+}
+
+static void
+on_progress (guint64 done, guint64 total, const char *text, gpointer data)
+{
+  Call *call = data;
+
+  pcd_job_progress (call->job, done, total, text);
+}
+
+static void
+begin_job (Call *call, const char *who)
+{
+  g_autofree char *migration = pcd_bus_migration_path (call->uuid, call->role);
+  const PcdJobSpec spec = {
+    .action = pcd_action_to_string (call->action),
+    .authority = authority_of (call->action),
+    .uuid = call->uuid,
+    .domain = call->name,
+    .migration = migration,
+    .who = who,
+  };
+
+  call->job = pcd_jobs_begin (call->operate->jobs, &spec);
 }
 
 /* The action has a deadline of its own: this is only how long its caller wants to wait. */
@@ -154,6 +192,12 @@ static void
 act (Call *call, const char *who)
 {
   g_autoptr (GError) error = NULL;
+  g_autofree char *path = NULL;
+  g_autoptr (GDBusMethodInvocation) invocation = g_object_ref (call->invocation);
+  const gboolean only_start = call->only_start;
+
+  begin_job (call, who);
+  path = g_strdup (pcd_job_get_path (call->job));
   const PcdOrder order = {
     .uuid = call->uuid,
     .role = call->role,
@@ -163,14 +207,22 @@ act (Call *call, const char *who)
     .force = call->options.force,
     .dry_run = call->options.dry_run,
     .who = who,
+    .cancellable = pcd_job_get_cancellable (call->job),
+    .progress = on_progress,
   };
 
+  /* The answer is here, as the call may be over before the order is back. */
+  call->answered = only_start;
   /* Before the order, which may end and free the call at once. */
   if (call->options.timeout_usec)
     call->timeout_id =
         g_timeout_add ((guint)MAX (call->options.timeout_usec / 1000, 1), on_act_timeout, call);
-  if (pcd_engine_order (call->operate->engine, &order, on_outcome, call, &error))
+  if (pcd_engine_order (call->operate->engine, &order, on_outcome, call, &error)) {
+    if (only_start)
+      g_dbus_method_invocation_return_value (invocation, g_variant_new ("(o)", path));
     return;
+  }
+  pcd_job_discard (call->job);
   answer_engine_error (call, error);
   call_free (call);
 }
@@ -337,24 +389,52 @@ target_call (const Target *target, GDBusMethodInvocation *invocation, CallFunc f
 }
 
 static gboolean
+take_act (PcdDbusMigration1 *skeleton,
+          GDBusMethodInvocation *invocation,
+          const char *action,
+          GVariant *options,
+          gboolean only_start,
+          const Target *target)
+{
+  g_autoptr (Call) call = target_call (target, invocation, act);
+  g_autoptr (GError) error = NULL;
+
+  call->only_start = only_start;
+  call->name = pcd_dbus_migration1_dup_name (skeleton);
+  if (!find_offered (action, &call->action, &error) ||
+      !pcd_act_options_parse (call->action, options, &call->options, &error)) {
+    answer_error (call, error);
+    return TRUE;
+  }
+  if (only_start && call->options.timeout_usec) {
+    g_set_error (&error, PCD_BUS_ERROR, PCD_BUS_ERROR_BAD_ARGUMENT,
+                 "timeout: Start() waits for nothing, expected it with Act() only");
+    answer_error (call, error);
+    return TRUE;
+  }
+  const char *action_id = authority_of (call->action);
+  authorize (g_steal_pointer (&call), action_id);
+  return TRUE;
+}
+
+static gboolean
 on_act (PcdDbusMigration1 *skeleton,
         GDBusMethodInvocation *invocation,
         const char *action,
         GVariant *options,
         gpointer data)
 {
-  g_autoptr (Call) call = target_call (data, invocation, act);
-  g_autoptr (GError) error = NULL;
+  return take_act (skeleton, invocation, action, options, FALSE, data);
+}
 
-  if (!find_offered (action, &call->action, &error) ||
-      !pcd_act_options_parse (call->action, options, &call->options, &error)) {
-    answer_error (call, error);
-    return TRUE;
-  }
-  const char *action_id = pcd_action_get_spec (call->action)->destructive ? PCD_AUTHORITY_DESTROY
-                                                                          : PCD_AUTHORITY_MANAGE;
-  authorize (g_steal_pointer (&call), action_id);
-  return TRUE;
+static gboolean
+on_start (PcdDbusMigration1 *skeleton,
+          GDBusMethodInvocation *invocation,
+          const char *action,
+          GVariant *options,
+          gpointer data)
+{
+  return take_act (skeleton, invocation, action, options, TRUE, data);
 }
 
 static gboolean
@@ -407,6 +487,7 @@ on_reload (PcdDbusManager1 *manager, GDBusMethodInvocation *invocation, gpointer
 PcdOperate *
 pcd_operate_new (PcdEngine *engine,
                  PcdDbusManager1 *manager,
+                 GDBusObjectManagerServer *objects,
                  PcdOperateReload reload_func,
                  gpointer data)
 {
@@ -416,6 +497,7 @@ pcd_operate_new (PcdEngine *engine,
   self->reload = reload_func;
   self->data = data;
   self->cancellable = g_cancellable_new ();
+  self->jobs = pcd_jobs_new (objects);
   g_signal_connect (manager, "handle-reload", G_CALLBACK (on_reload), self);
   return self;
 }
@@ -427,6 +509,7 @@ pcd_operate_free (PcdOperate *self)
     return;
   g_cancellable_cancel (self->cancellable);
   g_object_unref (self->cancellable);
+  pcd_jobs_free (self->jobs);
   g_free (self);
 }
 
@@ -453,6 +536,7 @@ pcd_operate_migration (PcdOperate *self,
                        PcdRole role)
 {
   connect_method (skeleton, "handle-act", G_CALLBACK (on_act), self, uuid, role);
+  connect_method (skeleton, "handle-start", G_CALLBACK (on_start), self, uuid, role);
   connect_method (skeleton, "handle-open-debug-output", G_CALLBACK (on_open_debug_output), self,
                   uuid, role);
   connect_method (skeleton, "handle-hold", G_CALLBACK (on_hold), self, uuid, role);

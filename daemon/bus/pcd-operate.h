@@ -17,12 +17,14 @@ typedef gboolean (*PcdOperateReload) (gpointer data, GError **error);
  * pcd_operate_new:
  * @engine: (transfer none): gets the orders
  * @manager: (transfer none): its Reload () is answered from now on
+ * @objects: (transfer none): where jobs are shown
  * @reload: does it
  *
  * Returns: (transfer full): free before @engine and @manager cannot be used any more
  */
 PcdOperate *pcd_operate_new (PcdEngine *engine,
                              PcdDbusManager1 *manager,
+                             GDBusObjectManagerServer *objects,
                              PcdOperateReload reload,
                              gpointer data);
 

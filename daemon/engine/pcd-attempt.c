@@ -22,6 +22,9 @@ struct _PcdAttempt {
   PcdExecution *execution;
   PcdOrderCallback callback; /* of an operator */
   gpointer callback_data;
+  PcdOrderProgress told_progress; /* likewise */
+  GCancellable *cancellable;
+  gulong cancelled_id;
 };
 
 /* No answer after so long: the thread is left behind. */
@@ -47,6 +50,12 @@ allowed_usec (const PcdPlugin *plugin, const PcdAttempt *attempt)
   }
 }
 
+static void
+on_cancelled (GCancellable *cancellable, gpointer data)
+{
+  pcd_attempt_cancel (data);
+}
+
 PcdAttempt *
 pcd_attempt_new (const PcdAttemptSpec *spec,
                  PcdTurns *turns,
@@ -68,6 +77,15 @@ pcd_attempt_new (const PcdAttemptSpec *spec,
   attempt->force = spec->force;
   attempt->callback = spec->callback;
   attempt->callback_data = spec->callback_data;
+  attempt->told_progress = spec->progress;
+  /* Not g_cancellable_connect (): that cannot be undone from within the handler, and an attempt may
+   * end by being cancelled. All of it happens on the main thread. */
+  if (spec->cancellable) {
+    attempt->cancellable = g_object_ref (spec->cancellable);
+    attempt->cancelled_id =
+        g_signal_connect (attempt->cancellable, "cancelled", G_CALLBACK (on_cancelled), attempt);
+    attempt->cancelled = g_cancellable_is_cancelled (attempt->cancellable);
+  }
   return attempt;
 }
 
@@ -89,6 +107,9 @@ pcd_attempt_free (PcdAttempt *attempt)
 {
   PcdTurns *turns = attempt->counted ? attempt->turns : NULL;
 
+  if (attempt->cancellable)
+    g_signal_handler_disconnect (attempt->cancellable, attempt->cancelled_id);
+  g_clear_object (&attempt->cancellable);
   g_free (attempt->progress.text);
   g_free (attempt->way);
   g_clear_pointer (&attempt->params.own, g_variant_unref);
@@ -125,6 +146,8 @@ on_progress (guint64 done, guint64 total, const char *text, gpointer data)
 
   g_free (attempt->progress.text);
   attempt->progress = (PcdAttemptProgress){ g_strdup (text), done, total };
+  if (attempt->told_progress)
+    attempt->told_progress (done, total, text, attempt->callback_data);
   if (attempt->callbacks)
     attempt->callbacks->progressed (attempt, attempt->data);
 }

@@ -46,6 +46,8 @@ typedef struct {
  * @params: (nullable): %NULL for none
  * @way: (nullable): see #PcdAttemptCallbacks
  * @force: an operator asked for it
+ * @cancellable: (nullable): of an operator, a reference is kept
+ * @progress: (nullable): likewise, with @callback_data
  * @callback: (nullable): an operator waits for the answer
  */
 typedef struct {
@@ -54,6 +56,8 @@ typedef struct {
   const PcdParams *params;
   const char *way;
   gboolean force;
+  GCancellable *cancellable;
+  PcdOrderProgress progress;
   PcdOrderCallback callback;
   gpointer callback_data;
 } PcdAttemptSpec;

@@ -3,6 +3,8 @@
  * listeners. Must not decide anything itself, and must not know D-Bus. */
 #pragma once
 
+#include <gio/gio.h>
+
 #include "core/pcd-action.h"
 #include "core/pcd-ladder.h"
 #include "core/pcd-machine.h"
@@ -196,6 +198,9 @@ GPtrArray *pcd_engine_get_records (PcdEngine *engine, guint64 after);
 void pcd_engine_ask_progress (
     PcdEngine *engine, const char *uuid, PcdRole role, PcdProgressCallback callback, gpointer data);
 
+/* @text: (nullable): what it is busy with; @total: 0 if not known. On the main thread. */
+typedef void (*PcdOrderProgress) (guint64 done, guint64 total, const char *text, gpointer data);
+
 /**
  * PcdOrder: an operator's request.
  * @uuid: domain
@@ -206,6 +211,8 @@ void pcd_engine_ask_progress (
  * @force: do it where it would be refused as unwise; never where a safety rule forbids it
  * @dry_run: only say what would be done
  * @who: for the journal, such as "uid 1000"
+ * @cancellable: (nullable): asks what was begun to end; its answer still comes. Main thread
+ * @progress: (nullable): called with the data of the answer, before that
  */
 typedef struct {
   const char *uuid;
@@ -216,6 +223,8 @@ typedef struct {
   gboolean force;
   gboolean dry_run;
   const char *who;
+  GCancellable *cancellable;
+  PcdOrderProgress progress;
 } PcdOrder;
 
 /**

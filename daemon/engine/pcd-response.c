@@ -527,6 +527,8 @@ pcd_response_order (PcdResponse *self,
     .params = order->params ? order->params : &defaults,
     .way = order->address,
     .force = order->force,
+    .cancellable = order->cancellable,
+    .progress = order->progress,
     .callback = callback,
     .callback_data = data,
   };

@@ -26,6 +26,7 @@ struct _PcdEngine {
   int outcome;
   char *answer_reason;
   PcdOrderCallback waiting;
+  PcdOrderProgress waiting_progress;
   gpointer waiting_data;
   GString *orders; /* what was asked for since `orders` */
   char *state_dir;
@@ -264,6 +265,17 @@ do_finish (PcdEngine *self, char **w)
   waiting (VALUE_OF (w[1], pcd_outcome_to_string, 3), word_or_null (reason), self->waiting_data);
 }
 
+/* busy DONE TOTAL TEXT: likewise */
+static void
+do_busy (PcdEngine *self, char **w)
+{
+  g_autofree char *text = g_strcompress (w[3]);
+
+  g_assert (self->waiting);
+  self->waiting_progress (g_ascii_strtoull (w[1], NULL, 10), g_ascii_strtoull (w[2], NULL, 10),
+                          text, self->waiting_data);
+}
+
 static void
 do_remove (PcdEngine *self, char **w)
 {
@@ -344,6 +356,8 @@ obey (PcdEngine *self, const char *line)
     do_answer (self, w);
   else if (g_str_equal (w[0], "finish") && n == 3)
     do_finish (self, w);
+  else if (g_str_equal (w[0], "busy") && n == 4)
+    do_busy (self, w);
   else if (g_str_equal (w[0], "refuse") && n == 2)
     self->refuse = atoi (w[1]);
   else if (g_str_equal (w[0], "state") && n == 2)
@@ -485,6 +499,14 @@ pcd_engine_ask_progress (
   callback (&m->progress, m->problem, data);
 }
 
+static void
+on_cancelled (GCancellable *cancellable, gpointer data)
+{
+  PcdEngine *self = data;
+
+  g_string_append (self->orders, "cancelled; ");
+}
+
 gboolean
 pcd_engine_order (PcdEngine *self,
                   const PcdOrder *order,
@@ -509,6 +531,8 @@ pcd_engine_order (PcdEngine *self,
   }
   g_assert (!self->waiting);
   self->waiting = callback;
+  self->waiting_progress = order->progress;
+  g_signal_connect (order->cancellable, "cancelled", G_CALLBACK (on_cancelled), self);
   self->waiting_data = data;
   return TRUE;
 }

@@ -26,7 +26,7 @@ POLKITD = '/usr/lib/polkit-1/polkitd'
 ACTIONS = os.environ['PCD_POLKIT_ACTIONS']
 SET = ['policy', '--policy-dir', os.environ['PCD_POLICIES'], 'set']
 RULE = '''polkit.addRule(function(action, subject) {
-  if (action.id == "org.postcopyd.manage" && subject.user == "daemon")
+  if (action.id == "org.postcopyd.manage" && subject.isInGroup("daemon"))
     return polkit.Result.YES;
   if (action.id == "org.postcopyd.destroy" && subject.user == "mail")
     return polkit.Result.YES;
@@ -684,6 +684,89 @@ class TestWait(Orders):
         self.assertEqual(process.wait(DEADLINE), 0)
 
 
+JOB = 'org.postcopyd.Job1'
+
+
+class Jobs(Orders):
+    def begin(self, *args, role='destination'):
+        path = PATH1 if role == 'source' else PATH1.replace('source', role)
+        result = self.act(*args, path=path, method='org.postcopyd.Migration1.Start')
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout.split("'")[1]
+
+    def gdbus_as(self, user, *args):
+        entry = pwd.getpwnam(user)
+        return subprocess.run(['gdbus', args[0], '--address', self.bus.address, *args[1:]],
+                              user=entry.pw_uid, group=entry.pw_gid, extra_groups=[], cwd='/',
+                              capture_output=True, text=True, timeout=DEADLINE)
+
+    def cancel(self, job, user='root'):
+        return self.gdbus_as(user, 'call', '--dest', 'org.postcopyd', '--object-path', job,
+                             '--method', f'{JOB}.Cancel')
+
+    def get(self, job, name):
+        result = self.gdbus('call', '--dest', 'org.postcopyd', '--object-path', job, '--method',
+                            'org.freedesktop.DBus.Properties.Get', JOB, name)
+        return result.stdout.strip()[2:-3] if result.returncode == 0 else None
+
+
+class TestJobs(Jobs):
+    def test_outlives_its_caller(self):
+        daemon = self.start(H)
+        daemon.tell('answer later -')
+        job = self.begin('snapshot', '{}')  # the caller is gone here
+        self.assertTrue(job.startswith('/org/postcopyd/job/'), job)
+        self.assertIn('snapshot destination', self.asked(daemon))
+        for name, value in (('Action', "'snapshot'"), ('State', "'running'"), ('Outcome', "''"),
+                            ('Domain', "'g'"), ('Uuid', f"'{U1}'"), ('Who', "'uid 0'"),
+                            ('Migration', "objectpath '" + PATH1.replace('source', 'destination'))):
+            self.assertIn(value.rstrip("'"), self.get(job, name), name)
+        daemon.tell('busy 3 8 reading\\040memory')
+        self.assertEqual([self.get(job, name) for name in ('Text', 'Done', 'Total')],
+                         ["'reading memory'", 'uint64 3', 'uint64 8'])
+        monitor = subprocess.Popen(
+            ['stdbuf', '-oL', 'gdbus', 'monitor', '--address', self.bus.address, '--dest',
+             'org.postcopyd', '--object-path', job], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(monitor.stdout.close)
+        self.addCleanup(end_process, monitor)
+        self.assertIn('Monitoring', monitor.stdout.readline())
+        self.assertIn('is owned', monitor.stdout.readline())
+        daemon.tell('finish done /a/b', 'answer done -')
+        self.assertIn(f"{JOB}.Ended ('done', '/a/b')", ''.join(
+            monitor.stdout.readline() for _ in range(2)))
+        self.assertEqual([self.get(job, name) for name in ('State', 'Outcome', 'Reason')],
+                         ["'ended'", "'done'", "'/a/b'"])
+        result = self.cancel(job)
+        self.assertIn('org.postcopyd.Error.Refused: it has ended', result.stderr)
+        wait_for(lambda: self.get(job, 'State') is None, 'the end of the job', 60)
+        self.assertEqual(self.listed()['migrations'][0]['name'], 'g')
+
+    def test_cancel(self):
+        daemon = self.start(H)
+        daemon.tell('answer later -')
+        process, _ = self.follow('snapshot', 'g')  # by Act (), which is a job, too
+        wait_for(lambda: 'snapshot' in self.asked(daemon), 'the order')
+        job = '/org/postcopyd/job/1'
+        self.assertEqual(self.get(job, 'State'), "'running'")
+        end_process(process, signal.SIGKILL)
+        self.assertEqual(self.get(job, 'State'), "'running'")
+        self.assertEqual(self.cancel(job).returncode, 0)
+        self.assertEqual(self.asked(daemon), 'cancelled;')
+        self.assertEqual(self.get(job, 'State'), "'cancelling'")
+        daemon.tell('finish failed cancelled')
+        self.assertEqual([self.get(job, name) for name in ('State', 'Outcome', 'Reason')],
+                         ["'ended'", "'failed'", "'cancelled'"])
+
+    def test_at_once(self):
+        daemon = self.start(H)
+        daemon.tell('answer refused no')
+        job = self.begin('stop', '{}')
+        self.assertEqual(self.get(job, 'Outcome'), "'refused'")
+        result = self.act('stop', "{'timeout': <uint64 5>}", method='org.postcopyd.Migration1.Start',
+                          path=PATH1.replace('source', 'destination'))
+        self.assertIn('BadArgument: timeout:', result.stderr)
+
+
 class TestShown(Orders):
     def test_status(self):
         daemon = self.start(H)
@@ -754,8 +837,8 @@ class TestNobodyByDefault(Orders):
 
 
 @unittest.skipUnless(os.path.exists(POLKITD), 'no polkitd here, which `check` installs')
-class WithPolkit(Orders):
-    """The real polkitd: `daemon` may manage, `mail` may destroy, `nobody` may nothing."""
+class WithPolkit(Jobs):
+    """The real polkitd: group `daemon` may manage, `mail` may destroy, `nobody` may nothing."""
 
     def start_polkit(self):
         actions, rules = (os.path.join(self.bus.dir, d) for d in ('actions', 'rules'))
@@ -819,6 +902,26 @@ class TestPolkit(WithPolkit):
         self.assertEqual(result.returncode, 1)
         self.assertIn('may not do this: polkit says no to org.postcopyd.manage', result.stderr)
         self.assertEqual(self.asked(daemon), '')
+
+    def test_who_cancels_a_job(self):
+        daemon = self.start(G)
+        daemon.tell('answer later -')
+        job = self.begin('destroy', "{'order': <'source-first'>, 'without-proof': <true>}", role='source')
+        self.asked(daemon)
+        for user in ('nobody', 'daemon'):
+            result = self.cancel(job, user)
+            self.assertIn('NotAuthorized', result.stderr, user)
+        self.assertEqual(self.asked(daemon), '')
+        self.assertEqual(self.cancel(job, 'mail').returncode, 0)
+        self.assertEqual(self.asked(daemon), 'cancelled;')
+        daemon.tell('finish failed cancelled')
+        job = self.begin('snapshot', '{}', role='source')
+        self.asked(daemon)
+        self.assertIn('NotAuthorized', self.cancel(job, 'nobody').stderr)
+        result = self.cancel(job, 'daemon')
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.asked(daemon), 'cancelled;')
+        daemon.tell('finish failed cancelled')
 
     def test_root_without_asking(self):
         """polkitd stopped: root is served at once, others are told no."""
