@@ -301,6 +301,14 @@ list_fields (PcdNetSample *s, guint **words, guint64 **longs)
   memcpy (longs, l, sizeof l);
 }
 
+const char *
+pcd_net_sample_columns (void)
+{
+  return "now state unacked notsent retransmits backoff probes rto rtt rttvar last_ack_recv "
+         "last_data_recv delivered total_retrans segs_out snd_wnd snd_mss outq bytes_acked "
+         "bytes_received bytes_sent bytes_retrans";
+}
+
 char *
 pcd_net_sample_to_string (const PcdNetSample *sample)
 {

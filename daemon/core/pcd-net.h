@@ -161,6 +161,9 @@ void pcd_net_judge (const PcdNetHistory *before,
  */
 char *pcd_net_sample_to_string (const PcdNetSample *sample);
 
+/* What the numbers of pcd_net_sample_to_string () are: the names of #PcdNetSample's members. */
+const char *pcd_net_sample_columns (void);
+
 /**
  * pcd_net_sample_from_string:
  *

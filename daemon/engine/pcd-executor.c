@@ -55,6 +55,7 @@ execution_unref (PcdExecution *self)
   pcd_plugin_job_unref (self->job);
   g_clear_pointer (&self->host.peers, g_ptr_array_unref);
   g_clear_pointer (&self->host.monitor, pcd_monitor_keeper_unref);
+  g_clear_pointer (&self->host.tcp_log, pcd_tcp_log_unref);
   g_ptr_array_unref (self->texts);
   g_array_unref (self->params);
   g_mutex_clear (&self->lock);
@@ -368,6 +369,8 @@ pcd_executor_start (PcdPlugin *plugin,
     g_ptr_array_ref (self->host.peers);
   if (self->host.monitor)
     pcd_monitor_keeper_ref (self->host.monitor);
+  if (self->host.tcp_log)
+    pcd_tcp_log_ref (self->host.tcp_log);
   self->host.state_dir = keep (self, request->host.state_dir);
   self->host.peer_uri = keep (self, request->host.peer_uri);
   self->host.directory = keep (self, request->host.directory);

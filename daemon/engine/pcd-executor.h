@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/pcd-ladder.h"
+#include "engine/pcd-tcp-log.h"
 #include "journal/pcd-journal.h"
 #include "plugins/pcd-plugins.h"
 
@@ -39,6 +40,7 @@ typedef enum {
  * @peer_uri: (nullable): the other host's libvirt, for proof that its side is gone
  * @directory: (nullable): of snapshots, as an operator wishes
  * @connection: (nullable): both ends of the last migration connection, the same text on both hosts
+ * @tcp_log: (nullable): what the migration connections did of late
  * @phase_since_usec: g_get_monotonic_time() when the phase began, 0 if not known
  */
 typedef struct {
@@ -54,6 +56,7 @@ typedef struct {
   const char *peer_uri;
   const char *directory;
   const char *connection;
+  PcdTcpLog *tcp_log;
   gint64 phase_since_usec;
 } PcdActionHost;
 

@@ -7,6 +7,7 @@ typedef struct {
   PcdSocket *socket;
   char *local;
   char *remote;
+  char *ends; /* both, as in the log */
   PcdNetHistory history;
   PcdNetVerdict verdict;
   gboolean shut_by_us;
@@ -17,6 +18,7 @@ struct _PcdLines {
   PcdSockets *process;
   PcdRole role;
   PcdConfig config;
+  PcdTcpLog *log;
   GPtrArray *open; /* (element-type Line) */
 };
 
@@ -26,17 +28,19 @@ line_free (Line *line)
   g_clear_pointer (&line->socket, pcd_socket_free);
   g_free (line->local);
   g_free (line->remote);
+  g_free (line->ends);
   g_free (line);
 }
 
 PcdLines *
-pcd_lines_new (PcdSockets *process, PcdRole role, const PcdConfig *config)
+pcd_lines_new (PcdSockets *process, PcdRole role, const PcdConfig *config, PcdTcpLog *log)
 {
   PcdLines *lines = g_new0 (PcdLines, 1);
 
   lines->process = process;
   lines->role = role;
   lines->config = pcd_config_copy (config);
+  lines->log = pcd_tcp_log_ref (log);
   lines->open = g_ptr_array_new_with_free_func ((GDestroyNotify)line_free);
   return lines;
 }
@@ -46,6 +50,7 @@ pcd_lines_free (PcdLines *lines)
 {
   g_ptr_array_unref (lines->open);
   pcd_config_clear (&lines->config);
+  pcd_tcp_log_unref (lines->log);
   g_free (lines);
 }
 
@@ -108,6 +113,7 @@ adopt (PcdLines *lines, PcdSocket *socket)
   line->socket = socket;
   line->local = pcd_socket_endpoint_to_string (&ends->local);
   line->remote = pcd_socket_endpoint_to_string (&ends->peer);
+  line->ends = g_strdup_printf ("%s -> %s", line->local, line->remote);
   g_ptr_array_add (lines->open, line);
 }
 
@@ -167,7 +173,7 @@ static void
 set_evidence (PcdMeasure *measure, const Line *line, const char *reason)
 {
   g_free (measure->evidence);
-  measure->evidence = g_strdup_printf ("%s -> %s: %s", line->local, line->remote, reason);
+  measure->evidence = g_strdup_printf ("%s: %s", line->ends, reason);
 }
 
 static PcdCause
@@ -181,12 +187,15 @@ cause_of_end (const PcdLines *lines, Line *line, PcdMeasure *measure)
 
   if (!pcd_socket_close_evidence (line->socket, &seen, &error)) {
     set_evidence (measure, line, error->message);
+    pcd_tcp_log_end (lines->log, line->ends, error->message);
     return PCD_CAUSE_UNKNOWN;
   }
   seen.shut_by_us = line->shut_by_us;
   cause = pcd_net_cause (&line->history, &seen, &config, &reason);
   /* The verdict's own words say more than that we acted on it. */
   set_evidence (measure, line, line->shut_by_us ? line->verdict.reason : reason);
+  pcd_tcp_log_add (lines->log, line->ends, &seen.sample);
+  pcd_tcp_log_end (lines->log, line->ends, reason);
   return cause;
 }
 
@@ -207,6 +216,7 @@ judge (const PcdLines *lines, Line *line)
   pcd_net_judge (&line->history, &sample, &config, &after, &verdict);
   if (verdict.closed)
     return FALSE;
+  pcd_tcp_log_add (lines->log, line->ends, &sample);
   line->history = after;
   line->verdict = verdict;
   if (verdict.probe)
@@ -253,6 +263,7 @@ pcd_lines_sample (PcdLines *lines,
       g_ptr_array_remove_index (lines->open, i - 1);
     } else if (!held) {
       /* QEMU closed it in the normal course of things; ours is the last reference. */
+      pcd_tcp_log_end (lines->log, line->ends, "closed by QEMU in the normal course of things");
       g_ptr_array_remove_index (lines->open, i - 1);
     } else {
       add_view (measure, line);

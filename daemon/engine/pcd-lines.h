@@ -5,6 +5,7 @@
 
 #include "core/pcd-event.h"
 #include "engine/pcd-config.h"
+#include "engine/pcd-tcp-log.h"
 #include "engine/pcd-watch.h"
 #include "host/pcd-sockets.h"
 
@@ -18,8 +19,10 @@ typedef struct _PcdLines PcdLines;
  * pcd_lines_new:
  * @process: (transfer none): must outlive the lines
  * @config: (transfer none): copied
+ * @log: (transfer none): gets every sample
  */
-PcdLines *pcd_lines_new (PcdSockets *process, PcdRole role, const PcdConfig *config);
+PcdLines *
+pcd_lines_new (PcdSockets *process, PcdRole role, const PcdConfig *config, PcdTcpLog *log);
 
 /**
  * pcd_lines_free:

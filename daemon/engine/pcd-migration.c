@@ -18,6 +18,7 @@ struct _PcdMigration {
   PcdState state;
   gint64 phase_time;
   PcdWatch *watch;
+  PcdTcpLog *tcp_log; /* also over watches that are begun again */
   PcdMeasure *measure;
   PcdMonitorKeeper *monitor; /* kept from the start of postcopy on: see its header */
   PcdResponse *response;     /* NULL while actions are not enabled */
@@ -130,6 +131,7 @@ fill_request (PcdRequest *request, const char *way, gpointer data)
   request->peer_address = m->peer_address;
   request->host.connection = m->connection;
   request->host.monitor = m->monitor;
+  request->host.tcp_log = m->tcp_log;
   if (request->action == PCD_ACTION_SNAPSHOT) {
     request->host.directory = way;
     return;
@@ -329,7 +331,8 @@ keep_watch (PcdMigration *m, PcdPhase before)
   const PcdConfig config = watch_config (m);
 
   if (wanted && !m->watch)
-    m->watch = pcd_watch_start (m->uuid, m->name, m->state.role, &config, &watch_callbacks, m);
+    m->watch =
+        pcd_watch_start (m->uuid, m->name, m->state.role, &config, m->tcp_log, &watch_callbacks, m);
   else if (!wanted)
     g_clear_pointer (&m->watch, pcd_watch_stop);
   if (!m->watch)
@@ -392,6 +395,7 @@ pcd_migration_new (const PcdMigrationEnv *env, const PcdDomainRef *domain)
   m->uuid = g_strdup (domain->uuid);
   m->name = g_strdup (domain->name);
   m->state = pcd_state_init (domain->role, g_get_monotonic_time ());
+  m->tcp_log = pcd_tcp_log_new ();
   return m;
 }
 
@@ -402,6 +406,7 @@ pcd_migration_free (PcdMigration *m)
   g_clear_pointer (&m->gauge, pcd_gauge_free);
   g_clear_pointer (&m->peer_watch, pcd_peer_watch_free);
   g_clear_pointer (&m->watch, pcd_watch_stop);
+  pcd_tcp_log_unref (m->tcp_log);
   g_clear_pointer (&m->measure, pcd_measure_free);
   if (m->monitor)
     pcd_monitor_keeper_stop (m->monitor);

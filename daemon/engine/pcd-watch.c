@@ -33,6 +33,7 @@ struct _PcdWatch {
   char *name;
   PcdRole role;
   PcdConfig config;
+  PcdTcpLog *log;
   const PcdWatchCallbacks *callbacks; /* main thread only; NULL once stopped */
   gpointer data;
   int wake_fd;
@@ -78,6 +79,7 @@ watch_unref (PcdWatch *watch)
   g_free (watch->uuid);
   g_free (watch->name);
   pcd_config_clear (&watch->config);
+  pcd_tcp_log_unref (watch->log);
   g_free (watch);
 }
 
@@ -147,7 +149,8 @@ find_process (Look *look, Message *message)
     message->measure->note = g_strdup (error->message);
     return FALSE;
   }
-  look->lines = pcd_lines_new (look->process, look->watch->role, &look->watch->config);
+  look->lines =
+      pcd_lines_new (look->process, look->watch->role, &look->watch->config, look->watch->log);
   return TRUE;
 }
 
@@ -358,6 +361,7 @@ pcd_watch_start (const char *uuid,
                  const char *name,
                  PcdRole role,
                  const PcdConfig *config,
+                 PcdTcpLog *log,
                  const PcdWatchCallbacks *callbacks,
                  gpointer data)
 {
@@ -368,6 +372,7 @@ pcd_watch_start (const char *uuid,
   watch->name = g_strdup (name);
   watch->role = role;
   watch->config = pcd_config_copy (config);
+  watch->log = pcd_tcp_log_ref (log);
   watch->callbacks = callbacks;
   watch->data = data;
   watch->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);

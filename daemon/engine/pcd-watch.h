@@ -7,6 +7,7 @@
 #include "core/pcd-thread-class.h"
 #include "engine/pcd-config.h"
 #include "engine/pcd-engine.h"
+#include "engine/pcd-tcp-log.h"
 
 G_BEGIN_DECLS
 
@@ -58,6 +59,7 @@ typedef struct {
  * @name: its domain name
  * @role: this side
  * @config: (transfer none): copied
+ * @log: (transfer none): of the connections; outlives the watch
  *
  * Finds QEMU and looks at it every `sample-interval`, at once when a connection closes or QEMU
  * exits. Duplicates of QEMU's sockets are closed the moment it exits: a duplicate held any longer
@@ -69,6 +71,7 @@ PcdWatch *pcd_watch_start (const char *uuid,
                            const char *name,
                            PcdRole role,
                            const PcdConfig *config,
+                           PcdTcpLog *log,
                            const PcdWatchCallbacks *callbacks,
                            gpointer data);
 

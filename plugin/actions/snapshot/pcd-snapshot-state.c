@@ -146,6 +146,19 @@ get_timeline (PcdSnapshotSide *side, GError **error)
   return node ? json_to_string (node, TRUE) : NULL;
 }
 
+/* Of connections that have ended, too: in a pause there are no others. */
+static char *
+get_tcp_info (PcdSnapshotSide *side, GError **error)
+{
+  PcdTcpLog *log = pcd_action_host (side->migration)->tcp_log;
+  char *text = log ? pcd_tcp_log_to_text (log) : NULL;
+
+  if (!text)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                 "this postcopyd has seen no migration connection");
+  return text;
+}
+
 /* The source's QEMU counts from the migration's begin; the destination's was started for it. */
 static gint64
 find_began (const PcdSnapshotSide *side, const char *migration)
@@ -190,6 +203,7 @@ pcd_snapshot_get_texts (PcdSnapshotSide *side,
   take (&texts[3], "stacks.txt", get_stacks (side, &error), &error);
   take (&texts[4], "incident.json", get_timeline (side, &error), &error);
   take (&texts[5], "registers.txt", get_registers (side, is_stopped, &error), &error);
+  take (&texts[6], "tcp-info.txt", get_tcp_info (side, &error), &error);
 }
 
 void

@@ -23,7 +23,7 @@ typedef struct {
 /* A #PcdRamAsk of a #PcdSnapshotSide: only commands that are answered always. */
 char *pcd_snapshot_ask (const char *line, gpointer side, GError **error);
 
-#define PCD_SNAPSHOT_N_TEXTS 6
+#define PCD_SNAPSHOT_N_TEXTS 7
 
 /**
  * pcd_snapshot_get_texts:

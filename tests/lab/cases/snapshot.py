@@ -170,6 +170,24 @@ def mount_cgroup2_both(lab):
         mount_cgroup2(host)
 
 
+def check_tcp_info(path, connection):
+    """The connection's last seconds, told when it had ended: it flowed, was cut, was shut down."""
+    with open(os.path.join(path, "tcp-info.txt")) as f:
+        lines = f.read().splitlines()
+    columns = lines[0].removeprefix("# ").split()
+    ends = [line for line in lines[2:] if line.startswith("#")]
+    assert len(ends) == 1 and ": ended: " in ends[0], ends
+    assert all(end in ends[0] for end in connection.split()), (ends, connection)
+    samples = [dict(zip(columns, map(int, line.split()), strict=True))
+               for line in lines if not line.startswith("#")]
+    assert len(samples) >= 5, lines
+    assert [one["now"] for one in samples] == sorted(one["now"] for one in samples), lines
+    quiet = [min(one["last_ack_recv"], one["last_data_recv"]) for one in samples
+             if one["state"] == 1]
+    assert min(quiet) < 500 and max(quiet) > 1000, quiet  # heard at first, ms, then no more
+    print(f"# {ends[0]}; {len(samples)} samples, silent {max(quiet)} ms at last")
+
+
 @case("long-snapshot-daemon", lab=HOOKED, timeout=180)
 def by_daemon(lab):
     """By postcopyctl through the daemons, by their connection known to belong together; policy
@@ -184,6 +202,8 @@ def by_daemon(lab):
     assert one["migration"]["connection"], one["migration"]
     assert one["migration"]["connection"] == other["migration"]["connection"]
     assert one["incident"] and other["incident"]
+    for host in lab.hosts:
+        check_tcp_info(only_bundle(host), one["migration"]["connection"])
     check_merged(lab, watched.vm)
     cut.heal()
     watched.hurry()
