@@ -12,7 +12,8 @@ import tempfile
 import unittest
 
 CTL, ROOT = map(os.path.abspath, sys.argv[1:3])
-TEXTS = ["README.md", *sorted("docs/" + f for f in os.listdir(os.path.join(ROOT, "docs")) if f.endswith(".md"))]
+TEXTS = ["README.md", *sorted(folder + f for folder in ("docs/", "docs/examples/")
+                              for f in os.listdir(os.path.join(ROOT, folder)) if f.endswith(".md"))]
 NOWHERE = ["--bus", "unix:path=/nonexistent", "--connect", "test:///default"]
 # A command without what it acts on, such as `postcopyctl inspect --json`, is only spoken of.
 SPOKEN_OF = re.compile(r"postcopyctl [a-z-]+( show| set| check| merge| report)?( --?[a-z-]+)*$")
