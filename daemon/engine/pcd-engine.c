@@ -419,6 +419,12 @@ pcd_engine_get_journal (PcdEngine *engine)
   return engine->env.journal;
 }
 
+PcdPlugins *
+pcd_engine_get_plugins (PcdEngine *engine)
+{
+  return engine->env.turns.plugins;
+}
+
 void
 pcd_engine_free (PcdEngine *engine)
 {

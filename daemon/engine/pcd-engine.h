@@ -155,6 +155,9 @@ gboolean pcd_engine_enable_actions (PcdEngine *engine,
 /* Returns: (transfer none) (nullable): lives as long as the engine */
 struct _PcdJournal *pcd_engine_get_journal (PcdEngine *engine);
 
+/* Returns: (transfer none): once actions are enabled; lives as long as the engine */
+struct _PcdPlugins *pcd_engine_get_plugins (PcdEngine *engine);
+
 /**
  * pcd_engine_reload_policies:
  * @config: the new one, whose plugins are loaded first, as policies may name their actions

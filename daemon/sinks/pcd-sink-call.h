@@ -4,6 +4,7 @@
 #pragma once
 
 #include "journal/pcd-journal-notes.h"
+#include "plugins/pcd-plugins.h"
 #include "sinks/pcd-sink-type.h"
 
 G_BEGIN_DECLS
@@ -11,12 +12,26 @@ G_BEGIN_DECLS
 /* A sink made of its configuration; freed with its last reference, in any thread. */
 typedef struct _PcdSinkInstance PcdSinkInstance;
 
-PcdSinkInstance *pcd_sink_instance_new (const PcdSinkType *type, GHashTable *keys, GError **error);
+/**
+ * pcd_sink_instance_new:
+ * @type: (nullable): the built-in kind
+ * @plugin: (transfer none) (nullable): else; used or not, a sink or not: @error says so
+ * @keys: of its section, without those that all sinks have
+ *
+ * Any thread. Runs no code of a plugin.
+ */
+PcdSinkInstance *pcd_sink_instance_new (const PcdSinkType *type,
+                                        PcdPlugin *plugin,
+                                        GHashTable *keys,
+                                        GError **error);
 PcdSinkInstance *pcd_sink_instance_ref (PcdSinkInstance *instance);
 void pcd_sink_instance_unref (PcdSinkInstance *instance);
 
 /* How long a call may take if the sink's `timeout` is @timeout_usec. */
 gint64 pcd_sink_instance_get_budget (PcdSinkInstance *instance, gint64 timeout_usec);
+
+/* Most notes in a call: at least 1. */
+guint pcd_sink_instance_get_max_batch (PcdSinkInstance *instance);
 
 typedef struct _PcdSinkCall PcdSinkCall;
 
@@ -44,6 +59,9 @@ PcdSinkCall *pcd_sink_call_start (PcdSinkInstance *instance,
 void pcd_sink_call_free (PcdSinkCall *call);
 
 void pcd_sink_call_cancel (PcdSinkCall *call);
+
+/* Nobody waits for it any more: of a plugin, it counts as overdue until it comes back. Once. */
+void pcd_sink_call_abandon (PcdSinkCall *call);
 
 gboolean pcd_sink_call_is_over (PcdSinkCall *call);
 

@@ -17,6 +17,7 @@ struct _PcdSinkRunner {
   gatomicrefcount refs;
   PcdSinkConfig *config;
   const PcdSinkType *type;
+  PcdPlugin *plugin; /* nullable; a reference */
   PcdJournal *journal;
   PcdSinkTiming timing;
   gint n_abandoned; /* atomic */
@@ -190,8 +191,9 @@ on_over (gpointer data)
 }
 
 static void
-abandon (PcdSinkRunner *self, Watch *watch)
+abandon (PcdSinkRunner *self, PcdSinkCall *call, Watch *watch)
 {
+  pcd_sink_call_abandon (call);
   g_atomic_int_inc (&self->n_abandoned);
   if (g_atomic_int_add (&watch->abandoned, ABANDONED) & OVER)
     g_atomic_int_add (&self->n_abandoned, -1);
@@ -217,7 +219,7 @@ wait_for_call (PcdSinkRunner *self, PcdSinkCall *call, Watch *watch, gint64 dead
   while (!pcd_sink_call_is_over (call)) {
     gint64 now = g_get_monotonic_time ();
     if (now >= until) {
-      abandon (self, watch);
+      abandon (self, call, watch);
       pcd_sink_teller_stuck (&self->teller, g_atomic_int_get (&self->n_abandoned));
       return failure ("it did not come back in time");
     }
@@ -233,14 +235,20 @@ wait_for_call (PcdSinkRunner *self, PcdSinkCall *call, Watch *watch, gint64 dead
   return pcd_sink_call_get_result (call);
 }
 
+static gboolean
+make_instance (PcdSinkRunner *self, GError **error)
+{
+  if (!self->instance)
+    self->instance = pcd_sink_instance_new (self->type, self->plugin, self->config->keys, error);
+  return self->instance != NULL;
+}
+
 static PcdSinkResult
 call (PcdSinkRunner *self, GPtrArray *notes)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!self->instance)
-    self->instance = pcd_sink_instance_new (self->type, self->config->keys, &error);
-  if (!self->instance)
+  if (!make_instance (self, &error))
     return failure (error->message);
   gint64 budget = pcd_sink_instance_get_budget (self->instance, self->config->common.timeout_usec);
   gint64 deadline = g_get_monotonic_time () + budget;
@@ -310,9 +318,10 @@ static gboolean
 deliver_batch (PcdSinkRunner *self)
 {
   const gint64 after = MAX (self->position, self->at.row.position);
+  const guint most =
+      make_instance (self, NULL) ? pcd_sink_instance_get_max_batch (self->instance) : 1;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) notes =
-      pcd_note_reader_take (self->reader, after, MAX (self->type->max_batch, 1), &error);
+  g_autoptr (GPtrArray) notes = pcd_note_reader_take (self->reader, after, most, &error);
 
   if (!notes || notes->len == 0) {
     if (!notes)
@@ -396,6 +405,7 @@ runner_thread (gpointer data)
 PcdSinkRunner *
 pcd_sink_runner_new (const PcdSinkConfig *config,
                      const PcdSinkType *type,
+                     PcdPlugin *plugin,
                      PcdJournal *journal,
                      const PcdSinkTiming *timing,
                      PcdSinkRunner *predecessor)
@@ -408,6 +418,7 @@ pcd_sink_runner_new (const PcdSinkConfig *config,
   g_cond_init (&self->cond);
   self->config = pcd_sink_config_ref ((PcdSinkConfig *)config);
   self->type = type;
+  self->plugin = plugin ? pcd_plugin_ref (plugin) : NULL;
   self->journal = pcd_journal_ref (journal);
   self->timing = *timing;
   self->predecessor = predecessor;
@@ -424,6 +435,7 @@ pcd_sink_runner_unref (PcdSinkRunner *self)
   if (!g_atomic_ref_count_dec (&self->refs))
     return;
   g_free (self->status.error);
+  g_clear_pointer (&self->plugin, pcd_plugin_unref);
   pcd_sink_config_unref (self->config);
   pcd_journal_unref (self->journal);
   g_mutex_clear (&self->lock);
@@ -459,4 +471,10 @@ const PcdSinkConfig *
 pcd_sink_runner_get_config (PcdSinkRunner *self)
 {
   return self->config;
+}
+
+PcdPlugin *
+pcd_sink_runner_get_plugin (PcdSinkRunner *self)
+{
+  return self->plugin;
 }

@@ -72,6 +72,9 @@ typedef struct _PcdSinkRunner PcdSinkRunner;
 
 /**
  * pcd_sink_runner_new:
+ * @type: (nullable): the built-in kind
+ * @plugin: (nullable) (transfer none): else; one that cannot be used fails with its reason, and
+ *   what comes waits
  * @predecessor: (nullable) (transfer full): of the same name, stopped: the new one begins when that
  *   has ended
  * @journal: must know the sink by pcd_journal_set_sinks () now or soon
@@ -80,6 +83,7 @@ typedef struct _PcdSinkRunner PcdSinkRunner;
  */
 PcdSinkRunner *pcd_sink_runner_new (const PcdSinkConfig *config,
                                     const PcdSinkType *type,
+                                    PcdPlugin *plugin,
                                     PcdJournal *journal,
                                     const PcdSinkTiming *timing,
                                     PcdSinkRunner *predecessor);
@@ -100,6 +104,9 @@ void pcd_sink_runner_unref (PcdSinkRunner *runner);
 PcdSinkStatus *pcd_sink_runner_get_status (PcdSinkRunner *runner);
 
 const PcdSinkConfig *pcd_sink_runner_get_config (PcdSinkRunner *runner);
+
+/* (nullable) (transfer none) */
+PcdPlugin *pcd_sink_runner_get_plugin (PcdSinkRunner *runner);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdSinkStatus, pcd_sink_status_free)
 

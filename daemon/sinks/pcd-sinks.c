@@ -6,11 +6,13 @@
 #include <json-glib/json-glib.h>
 
 #include "core/pcd-json.h"
+#include "plugins/pcd-plugin-file.h"
 #include "sinks/exec/pcd-exec.h"
 
 #define STOP_USEC (3 * G_TIME_SPAN_SECOND)
 
 struct _PcdSinks {
+  PcdEngine *engine;
   PcdJournal *journal; /* nullable; a reference */
   GMutex lock;         /* of @runners, for the journal's thread */
   GPtrArray *runners;  /* PcdSinkRunner, by name */
@@ -18,8 +20,42 @@ struct _PcdSinks {
 
 /* ---- configuration ---- */
 
+/* Whether it can be a sink: a file that cannot be used is the plugins' to tell of. */
 static gboolean
-check_sink (const PcdSinkConfig *config, GError **error)
+can_be_sink (const PcdPluginConfig *plugin)
+{
+  g_autoptr (PcdPluginFile) file = pcd_plugin_file_open (plugin->name, plugin->path, NULL);
+
+  return !file || !file->kind || strcmp (file->kind, "sink") == 0;
+}
+
+static char *
+list_types (const PcdConfig *config)
+{
+  g_autofree char *built_in = pcd_sink_type_list ();
+  GString *list = g_string_new (built_in);
+
+  for (guint i = 0; i < config->plugins->len; i++) {
+    const PcdPluginConfig *plugin = g_ptr_array_index (config->plugins, i);
+    if (can_be_sink (plugin))
+      g_string_append_printf (list, ", %s", plugin->name);
+  }
+  return g_string_free (list, FALSE);
+}
+
+static gboolean
+is_plugin (const PcdConfig *config, const char *type)
+{
+  for (guint i = 0; i < config->plugins->len; i++) {
+    const PcdPluginConfig *plugin = g_ptr_array_index (config->plugins, i);
+    if (strcmp (plugin->name, type) == 0)
+      return can_be_sink (plugin);
+  }
+  return FALSE;
+}
+
+static gboolean
+check_sink (const PcdConfig *all, const PcdSinkConfig *config, GError **error)
 {
   const PcdSinkType *type = config->type ? pcd_sink_type_find (config->type) : NULL;
   g_autoptr (PcdSinkInstance) instance = NULL;
@@ -30,13 +66,15 @@ check_sink (const PcdSinkConfig *config, GError **error)
                  "%s has no type, expected a line such as type = exec", config->place);
     return FALSE;
   }
+  if (!type && is_plugin (all, config->type))
+    return TRUE;
   if (!type) {
-    g_autofree char *types = pcd_sink_type_list (), *got = g_strescape (config->type, NULL);
+    g_autofree char *types = list_types (all), *got = g_strescape (config->type, NULL);
     g_set_error (error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
                  "%s type: got \"%.40s\", expected one of: %s", config->place, got, types);
     return FALSE;
   }
-  instance = pcd_sink_instance_new (type, config->keys, &local_error);
+  instance = pcd_sink_instance_new (type, NULL, config->keys, &local_error);
   if (!instance)
     g_set_error (error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE, "%s %s", config->place,
                  local_error->message);
@@ -47,7 +85,7 @@ gboolean
 pcd_sinks_check (const PcdConfig *config, GError **error)
 {
   for (guint i = 0; i < config->sinks->len; i++)
-    if (!check_sink (g_ptr_array_index (config->sinks, i), error))
+    if (!check_sink (config, g_ptr_array_index (config->sinks, i), error))
       return FALSE;
   return TRUE;
 }
@@ -108,19 +146,36 @@ find_runner (GPtrArray *runners, const char *name)
   return NULL;
 }
 
+/* Only a plugin that is loaded says which keys it has. As with all that is wrong with one, the
+ * daemon says so and goes on; what happens is kept for it. */
+static void
+look_at_plugin (const PcdSinkConfig *config, PcdPlugin *plugin)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (PcdSinkInstance) instance = pcd_sink_instance_new (NULL, plugin, config->keys, &error);
+
+  if (!instance)
+    g_warning ("%s %s; nothing is delivered", config->place, error->message);
+}
+
 static PcdSinkRunner *
 keep_or_start (PcdSinks *self, GPtrArray *old, const PcdSinkConfig *config)
 {
   PcdSinkRunner *runner = find_runner (old, config->name);
+  const PcdSinkType *type = pcd_sink_type_find (config->type);
+  PcdPlugin *plugin =
+      type ? NULL : pcd_plugins_find (pcd_engine_get_plugins (self->engine), config->type);
 
   if (runner)
     g_ptr_array_remove (old, runner);
-  if (runner && pcd_sink_config_equal (pcd_sink_runner_get_config (runner), config))
+  if (plugin)
+    look_at_plugin (config, plugin);
+  if (runner && pcd_sink_config_equal (pcd_sink_runner_get_config (runner), config) &&
+      pcd_sink_runner_get_plugin (runner) == plugin)
     return runner;
   if (runner)
     pcd_sink_runner_stop (runner);
-  return pcd_sink_runner_new (config, pcd_sink_type_find (config->type), self->journal,
-                              &PCD_SINK_TIMING, runner);
+  return pcd_sink_runner_new (config, type, plugin, self->journal, &PCD_SINK_TIMING, runner);
 }
 
 static void
@@ -186,6 +241,7 @@ pcd_sinks_new (PcdEngine *engine)
   PcdJournal *journal = pcd_engine_get_journal (engine);
 
   g_mutex_init (&self->lock);
+  self->engine = engine;
   self->runners = g_ptr_array_new ();
   self->journal = journal ? pcd_journal_ref (journal) : NULL;
   if (journal)

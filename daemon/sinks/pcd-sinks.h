@@ -16,6 +16,8 @@ typedef struct _PcdSinks PcdSinks;
 /**
  * pcd_sinks_check:
  *
+ * Runs no code of a plugin, and knows of one only what its file says of itself.
+ *
  * Returns: %FALSE if a `[sink …]` is of a kind that there is not, or its own keys are wrong; @error
  *   has file, line, section and key, and no secrets
  */

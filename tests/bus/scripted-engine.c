@@ -413,6 +413,12 @@ pcd_engine_get_journal (PcdEngine *self)
   return NULL;
 }
 
+struct _PcdPlugins *
+pcd_engine_get_plugins (PcdEngine *self)
+{
+  return NULL;
+}
+
 void
 pcd_engine_free (PcdEngine *self)
 {

@@ -793,6 +793,42 @@ class TestRealEngine(Case):
         self.assertEqual(daemon.stop(), 0)
 
 
+class TestSinks(Case):
+    def test_none(self):
+        self.daemon()
+        result = ctl(self.bus, 'sinks')
+        self.assertEqual((result.returncode, result.stdout),
+                         (0, "No sinks: nobody is told of events but the system's journal and D-Bus.\n"))
+
+    def test_table(self):
+        """A real daemon's: a hook that takes nothing yet, beside an empty folder, which is content."""
+        for name in 'busy', 'none':
+            os.mkdir(f'{self.bus.dir}/{name}')
+        hook, config = f'{self.bus.dir}/busy/10-away', f'{self.bus.dir}/postcopyd.conf'
+        with open(hook, 'w') as f:
+            f.write('#!/bin/sh\nexit 75\n')
+        os.chmod(hook, 0o755)
+        with open(config, 'w') as f:
+            f.write(''.join(f'[sink {name}]\ntype = exec\ndirectory = {self.bus.dir}/{name}\n'
+                            for name in ('none', 'busy')))
+        self.daemon('--connect', 'test:///default', '--policy-dir', POLICIES, '--state-dir',
+                    f'{self.bus.dir}/state', '--config', config, program=REAL_DAEMON)
+
+        def rows():
+            return ctl(self.bus, 'sinks').stdout.splitlines()
+
+        wait_for(lambda: any(' waiting ' in r for r in rows()) and any(' idle ' in r and ' 1 ' in r for r in rows()),
+                 'one that waits, one that has it', 30)
+        heading, busy, error, none = rows()
+        self.assertEqual(heading.split(maxsplit=7), ['Sink', 'Type', 'State', 'Waiting', 'Delivered', 'Refused',
+                                                     'Dropped', 'Next try'])
+        self.assertEqual(busy.split()[:7], ['busy', 'exec', 'waiting', '1', '0', '0', '0'])
+        self.assertRegex(busy, r' 20\d\d-\d\d-\d\d \S+')
+        self.assertRegex(error, r'^   20\d\d-\S+ \S+: .*10-away.*$')
+        self.assertEqual(none.split(), ['none', 'exec', 'idle', '0', '1', '0', '0', '-'])
+        self.assertEqual(ctl(self.bus, 'sinks', 'more').returncode, 2)
+
+
 if __name__ == '__main__':
     if os.geteuid() != 0:
         print('skipped: needs root, as only root may own the name org.postcopyd')

@@ -113,6 +113,73 @@ extern int no_such_function (void);
 int (*needs) (void) = no_such_function;
 #endif
 
+#ifdef DELIVER
+#define NO_ACTION
+typedef PostcopydOutcome Deliver (const PostcopydNote *const *notes,
+                                  uint32_t n_notes,
+                                  const PostcopydJob *job,
+                                  PostcopydDelivery *ret_delivery,
+                                  char *reason,
+                                  size_t reason_size);
+
+__attribute__ ((unused)) static Deliver answers_nonsense;
+static PostcopydOutcome
+answers_nonsense (const PostcopydNote *const *notes,
+                  uint32_t n_notes,
+                  const PostcopydJob *job,
+                  PostcopydDelivery *ret_delivery,
+                  char *reason,
+                  size_t reason_size)
+{
+  memset (reason, 0xff, reason_size);
+  return (PostcopydOutcome)4711;
+}
+
+__attribute__ ((unused)) static Deliver counts_nonsense;
+static PostcopydOutcome
+counts_nonsense (const PostcopydNote *const *notes,
+                 uint32_t n_notes,
+                 const PostcopydJob *job,
+                 PostcopydDelivery *ret_delivery,
+                 char *reason,
+                 size_t reason_size)
+{
+  ret_delivery->n_delivered = n_notes + 1;
+  return POSTCOPYD_FAILED;
+}
+
+__attribute__ ((unused)) static Deliver keeps;
+static PostcopydOutcome
+keeps (const PostcopydNote *const *notes,
+       uint32_t n_notes,
+       const PostcopydJob *job,
+       PostcopydDelivery *ret_delivery,
+       char *reason,
+       size_t reason_size)
+{
+  while (1)
+    pause ();
+  return POSTCOPYD_DONE;
+}
+
+__attribute__ ((unused)) static Deliver ends;
+static PostcopydOutcome
+ends (const PostcopydNote *const *notes,
+      uint32_t n_notes,
+      const PostcopydJob *job,
+      PostcopydDelivery *ret_delivery,
+      char *reason,
+      size_t reason_size)
+{
+  abort ();
+}
+
+static const PostcopydSink sink = {
+  .struct_size = sizeof sink,
+  .deliver = DELIVER,
+};
+#endif
+
 __attribute__ ((unused)) static const PostcopydAction action = {
   .struct_size = ACTION_SIZE,
   .run = RUN,
@@ -158,6 +225,9 @@ const PostcopydPlugin postcopyd_plugin = {
       .description = "a subject of tests",
 #ifndef NO_ACTION
       .action = &action,
+#endif
+#ifdef DELIVER
+      .sink = &sink,
 #endif
       .version = "1",
 #ifdef LATER

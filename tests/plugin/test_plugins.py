@@ -397,6 +397,49 @@ class Runner(Case):
         self.assertEqual(daemon.stop(), 0)
 
 
+class Sink(Case):
+    """Of somebody else, and bad: it is named, and the incident goes on."""
+
+    def plug(self, deliver):
+        self.build('test.subject', '-DKIND="sink"', f'-DDELIVER={deliver}')
+        self.write_config(f'[plugin test.subject]\npath = {self.dir}/test.subject.so\n'
+                          '[sink bad]\ntype = test.subject\ntimeout = 1s\n[policy]\ndefault = plug\n')
+        self.write_policy('plug', {'when': 'paused', 'do': 'notify'})
+
+    def test_nonsense(self):
+        for deliver, says in (('answers_nonsense', 'an outcome that there is not'),
+                              ('counts_nonsense', 'more delivered than it was given')):
+            self.plug(deliver)
+            daemon = self.daemon()
+            daemon.wait_for('sink bad: the sink is broken: ', says)
+            daemon.wait_for('notify', 'done')
+            self.assertEqual(daemon.stop(), 0)
+            shutil.rmtree(self.state)
+            os.unlink(f'{self.dir}/test.subject.so')
+
+    def test_hangs(self):
+        self.plug('keeps')
+        daemon = self.daemon()
+        daemon.wait_for('sink bad: it did not come back in time')
+        daemon.wait_for('notify', 'done')
+        self.assertEqual(daemon.stop(), 0)
+        again = self.daemon()  # told to end: nobody is to blame
+        again.wait_for('test.subject is loaded')
+        self.assertIsNone(again.find('died'))
+
+    def test_kills_and_is_set_aside(self):
+        self.plug('ends')
+        for _ in range(2):
+            daemon = self.daemon()
+            self.assertEqual(daemon.wait_end(), -signal.SIGABRT, '\n'.join(daemon.lines))
+        third = self.daemon()
+        third.wait_for('plugin test.subject is not used: set aside: postcopyd died 2 times')
+        third.wait_for('[sink bad] plugin test.subject is not used: set aside', 'nothing is delivered')
+        third.wait_for('sink bad: plugin test.subject is not used: set aside', 'what comes is kept')
+        third.wait_for('notify', 'done')
+        self.assertEqual(third.stop(), 0)
+
+
 class Example(Case):
     """Built out of tree with nothing but what is installed."""
 
@@ -440,11 +483,71 @@ class Example(Case):
         self.assertRegex(kept, r'source incident \d+: heard\n$')
         self.assertEqual(daemon.stop(), 0)
 
-    def test_the_sink_is_known(self):
-        self.write_config(f'[plugin example.ledger]\npath = {self.built}/example.ledger.so\n')
+    def ledger(self, extra=''):
+        """Its lines, and what the daemon says it has delivered."""
+        self.write_config(f'[plugin example.ledger]\npath = {self.built}/example.ledger.so\n'
+                          f'[sink ledger]\ntype = example.ledger\n{extra}[policy]\ndefault = recover\n')
+
+    def read_ledger(self, path):
+        try:
+            lines = pathlib.Path(path).read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        return [(i, stream, json.loads(event)) for i, stream, event in (x.split(' ', 2) for x in lines)]
+
+    def wait_for_ledger(self, path, kind, number=1):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            lines = self.read_ledger(path)
+            if sum(event['kind'] == kind for _, _, event in lines) >= number:
+                return lines
+            time.sleep(.02)
+        raise AssertionError(f'{number} of {kind} did not come: {lines}')
+
+    def test_the_sink_has_everything_once(self):
+        """In its own folder, over a restart."""
+        kept = f'{self.state}/plugins/example.ledger/ledger'
+        self.ledger()
         daemon = self.daemon()
         daemon.wait_for('example.ledger is loaded', 'sink')
+        self.wait_for_ledger(kept, 'action')
         self.assertEqual(daemon.stop(), 0)
+        again = self.daemon()
+        self.wait_for_ledger(kept, 'libvirt', 2)
+        self.assertEqual(again.stop(), 0)
+        lines = self.read_ledger(kept)
+        numbers = [int(i.rsplit('-', 1)[1]) for i, _, _ in lines]
+        self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
+        for _, stream, event in lines:
+            self.assertTrue(stream.startswith('11111111-') if 'uuid' in event else stream == '', (stream, event))
+        seqs = [event['seq'] for _, _, event in lines]  # of each daemon from 1
+        second = seqs.index(1, 1)
+        self.assertEqual(seqs, [*range(1, second + 1), *range(1, len(seqs) - second + 1)])
+        phases = [event['to'] for _, _, event in lines if event['kind'] == 'phase']
+        self.assertIn('paused', phases)
+        self.assertEqual(os.listdir(f'{self.state}/plugin-marks'), [])
+
+    def test_the_sink_has_settings(self):
+        other = f'{self.dir}/other'
+        self.ledger('fil = /tmp/x\n')
+        daemon = self.daemon()
+        daemon.wait_for('[sink ledger] unknown key "fil", expected one of: file; nothing is delivered')
+        self.ledger(f'file = {other}\n')
+        daemon.process.send_signal(signal.SIGHUP)
+        self.wait_for_ledger(other, 'phase')
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_no_such_sink(self):
+        self.write_config(f'[plugin example.ledger]\npath = {self.built}/example.ledger.so\n'
+                          f'[plugin example.beacon]\npath = {self.built}/example.beacon.so\n'
+                          '[sink ledger]\ntype = example.beacon\n')
+        daemon = self.daemon()
+        daemon.wait_for(f'{self.config}:5: [sink ledger] type: got "example.beacon", expected one of: exec, ',
+                        ', example.ledger')
+        self.assertEqual(daemon.wait_end(), 2)
+
+    def test_the_sink_is_listed(self):
+        self.ledger()
         listed = json.loads(self.ctl('plugins', '--json', '--config', self.config).stdout)
         self.assertEqual([(v['name'], v['kind']) for v in listed], [('example.ledger', 'sink')])
 

@@ -281,7 +281,7 @@ sink_config (gint64 timeout_usec)
 static void
 start_runner (Fixture *f, const PcdSinkType *type, PcdSinkConfig *config)
 {
-  PcdSinkRunner *runner = pcd_sink_runner_new (config, type, f->journal, &f->timing, NULL);
+  PcdSinkRunner *runner = pcd_sink_runner_new (config, type, NULL, f->journal, &f->timing, NULL);
 
   pcd_sink_config_unref (config);
   pcd_journal_watch_notes (f->journal, NULL, NULL);
