@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Receivers of events during a real incident: each has the whole story."""
+"""Receivers of events during a real incident: each has the whole story, and none is waited for."""
 
 import json
 import os
+import statistics
+import time
 
 from pcdlab.case import case
 from pcdlab.wait import wait_for
@@ -17,6 +19,7 @@ LATE = "/etc/postcopyd/late.d"
 TWO_SINKS = CONFIG + f"""\
 [sink hooks]
 type = exec
+timeout = 3s
 directory = {HOOKS}
 [sink late]
 type = exec
@@ -93,3 +96,35 @@ def whole_story(lab):
         assert not missing, f"{folder}: {missing}"
         print(f"# {folder}: {len(once)} events, {len(ids) - len(once)} of them twice")
     assert story(src, HOOKS)[1:] == story(src, LATE)[1:]
+
+
+def incident(lab, config):
+    """Seconds from the cut to the pause, and from the heal to the recovery, at the source."""
+    lab.clean()
+    watched = Watched(lab, config=config)
+    cut = lab.cut("link-down")
+    paused = watched.followers["src"].wait("phase", "paused", cut.t, 30)["t"] - cut.t
+    watched.followers["dst"].wait("phase", "paused", cut.t, 30)
+    time.sleep(2)
+    cut.heal()
+    recovered = watched.followers["src"].wait("phase", "postcopy", cut.t_healed, 60)["t"]
+    completed(watched)
+    return paused, recovered - cut.t_healed
+
+
+@case("long-sinks-hang", timeout=600)
+def hang(lab):
+    """A hook that sleeps for ever, and a receiver that never takes anything: incidents are seen and
+    ended as fast as without them, side by side."""
+    for host in lab.hosts:
+        put_hook(host, HOOKS, "10-sleep", "#!/bin/sh\ntrap '' TERM\nsleep 1000\nsleep 1000\n")
+        put_hook(host, LATE, "10-down", "#!/bin/sh\nexit 75\n")
+    took = {CONFIG: [], TWO_SINKS: []}
+    for _ in range(3):
+        for config, times in took.items():
+            times.append(incident(lab, config))
+    for what, column in (("pause", 0), ("recovery", 1)):
+        without, beside = (statistics.median(t[column] for t in took[c]) for c in took)
+        print(f"# {what}: {without:.2f} s without sinks, {beside:.2f} s beside those that hang")
+        assert beside <= without * 1.5 + 0.5, (what, took)
+    assert "did not end within" in lab.src.postcopyd_log

@@ -41,6 +41,10 @@ mode = batched
 signing-key = {FOLDER}/key
 ca-file = {FOLDER}/ca.pem
 """
+HOOKS = "/etc/postcopyd/hooks.d"
+HOOK = f"""#!/bin/sh
+{{ printf '%s ' "$POSTCOPYD_ID"; cat; }} >> {HOOKS}.story
+"""
 
 
 class Receivers:
@@ -139,6 +143,38 @@ def cut_and_heal(lab, watched, seconds=4, meanwhile=None):
     cut.heal()
     watched.finish()
     return time.monotonic()
+
+
+def put_hook(host):
+    host.write(f"{HOOKS}/10-story", HOOK)
+    os.chmod(host.inside(f"{HOOKS}/10-story"), 0o755)
+    host.write(f"{HOOKS}.story", "")
+
+
+def hook_got(host):
+    """As Receivers.got: ids and events of the domain, and how many deliveries that took."""
+    with open(host.inside(f"{HOOKS}.story"), encoding="utf-8") as f:
+        brought = [line.split(" ", 1) for line in f]
+    events = [json.loads(e) for e in dict(brought).values()]
+    return [e for e in events if "uuid" in e], len(brought) - len(events)
+
+
+@case("long-sinks-all", timeout=180)
+def all_sinks(lab):
+    """Hooks and both ways of the webhook at once: each receiver of each host has the full story once."""
+    with Receivers(lab) as receivers:
+        receivers.start()
+        for host in lab.hosts:
+            put_hook(host)
+        watched = Watched(lab, config=CONFIG + f"[sink hooks]\ntype = exec\ndirectory = {HOOKS}\n")
+        end = cut_and_heal(lab, watched)
+        for host in lab.hosts:
+            has_all(receivers, host, end, watched.followers[host.name])
+            told = [{k: v for k, v in r.items() if k != "t"}
+                    for r in watched.followers[host.name].records if "uuid" in r]
+            wait_for(lambda: hook_got(host)[0] == told, 60, f"the whole story at the hook of {host.name}")
+            assert hook_got(host)[1] == 0, "nobody was killed, and something came twice"
+            print(f"# {host.name}: {len(told)} events at the hook, none twice")
 
 
 @case("long-webhook-story", timeout=180)
