@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/pcd-file.h"
+#include "host/pcd-trusted-file.h"
 
 #define T_MS  ((gint64)G_TIME_SPAN_MILLISECOND)
 #define T_S   ((gint64)G_TIME_SPAN_SECOND)
@@ -590,7 +591,8 @@ pcd_config_load (const char *path, PcdConfig *ret_config, GError **error)
   Reader reader = { .path = path, .config = config };
   g_autoptr (GString) text = g_string_new (NULL);
 
-  gboolean ok = pcd_file_read (path, MAX_FILE_BYTES, "a configuration file", text, error) &&
+  gboolean ok = pcd_trusted_config_check (path, error) &&
+                pcd_file_read (path, MAX_FILE_BYTES, "a configuration file", text, error) &&
                 read_text (&reader, text, error);
   g_free (reader.section);
   if (ok)

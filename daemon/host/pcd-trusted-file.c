@@ -87,3 +87,34 @@ pcd_trusted_file_check (const char *path, gboolean executable, GError **error)
     return refuse (path, "is not a file", error);
   return (st.st_mode & 0111) != 0 || refuse (path, "is not executable", error);
 }
+
+static gboolean
+refuse_config (const char *path, const char *what, const char *mend, GError **error)
+{
+  g_autofree char *name = g_filename_display_name (path), *quoted = g_shell_quote (name);
+  const gboolean plain = strpbrk (name, " \t'\"\\$`*?[](){}<>|&;!#~") == NULL;
+
+  g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_PERM,
+               "%s: %s, expected a file that only root can write: %s %s", name, what, mend,
+               plain ? name : quoted);
+  return FALSE;
+}
+
+gboolean
+pcd_trusted_config_check (const char *path, GError **error)
+{
+  struct stat st;
+  char what[80];
+
+  if (geteuid () != 0 || stat (path, &st) < 0 || !S_ISREG (st.st_mode))
+    return TRUE;
+  if (st.st_uid != 0) {
+    g_snprintf (what, sizeof what, "belongs to user %u", st.st_uid);
+    return refuse_config (path, what, "chown root", error);
+  }
+  if (!(st.st_mode & S_IWOTH) && !(st.st_mode & S_IWGRP && st.st_gid != 0))
+    return TRUE;
+  g_snprintf (what, sizeof what, "is writable by %s (mode %04o)",
+              st.st_mode & S_IWOTH ? "everyone" : "its group", st.st_mode & 07777);
+  return refuse_config (path, what, "chmod go-w", error);
+}

@@ -19,4 +19,16 @@ G_BEGIN_DECLS
  */
 gboolean pcd_trusted_file_check (const char *path, gboolean executable, GError **error);
 
+/**
+ * pcd_trusted_config_check:
+ * @error: of %G_FILE_ERROR: names the file, what is wrong with it and the command that mends it
+ *
+ * Whether root may believe @path: if we are root, it must be root's and writable by nobody else. As
+ * of sudo's and ssh's own files, only what the path leads to is looked at. What is no regular
+ * file, or not there, is for its reader to tell.
+ *
+ * Returns: %TRUE if we are not root: who else runs us has no more rights than the file's owner gave
+ */
+gboolean pcd_trusted_config_check (const char *path, GError **error);
+
 G_END_DECLS

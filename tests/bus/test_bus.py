@@ -543,6 +543,30 @@ class TestExitCodes(Case):
                              (2, '', f'postcopyd: {says}') if says else (0, '', ''))
 
 
+    def test_config_of_others_is_refused(self):
+        """At the start, by --check-config, and at a reload, which leaves the old one."""
+        path = os.path.join(self.bus.dir, 'postcopyd.conf')
+        with open(path, 'w') as config:
+            config.write('[arm]\nnetwork-timeout = 3s\n')
+        daemon = self.daemon('--config', path)
+        with open(path, 'w') as config:
+            config.write('[arm]\nnetwork-timeout = 4s\n')
+        os.chmod(path, 0o666)
+        says = (f'{path}: is writable by everyone (mode 0666), expected a file that only root can write: '
+                f'chmod go-w {path}\n')
+        for extra in [], ['--check-config']:
+            result = subprocess.run([REAL_DAEMON, '--config', path, '--policy-dir', POLICIES, *extra],
+                                    stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE)
+            self.assertEqual((result.returncode, result.stderr), (2, f'postcopyd: {says}'))
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: f'configuration not reloaded, the old one stays: {says}' in daemon.log(), 'a refusal')
+        self.assertEqual(daemon.tell('config'), '3000000 ok')
+        subprocess.run(says.rsplit(': ', 1)[1], shell=True, check=True)
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: 'configuration reloaded' in daemon.log(), 'a reload')
+        self.assertEqual(daemon.tell('config'), '4000000 ok')
+
+
 class TestService(Case):
     def monitor(self, daemon):
         """The lines of a client that hears every signal of the daemon from now on."""

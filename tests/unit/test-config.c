@@ -5,6 +5,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static char *
 temp_dir (void)
@@ -412,6 +413,62 @@ test_random_bytes (void)
   }
 }
 
+/* Who can write it can have root run programs. */
+static void
+test_untrusted (void)
+{
+  static const struct {
+    const char *name;
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+    const char *says; /* NULL: is read */
+  } rows[] = {
+    { "postcopyd.conf", 0644, 0, 0, NULL },
+    { "postcopyd.conf", 0600, 0, 1, NULL },
+    { "postcopyd.conf", 0664, 0, 0, NULL },
+    { "postcopyd.conf", 0666, 0, 0,
+      "is writable by everyone (mode 0666), expected a file that only root can write: chmod "
+      "go-w " },
+    { "postcopyd.conf", 0602, 0, 0, "is writable by everyone (mode 0602), expected a file that " },
+    { "a b.conf", 0666, 0, 0, "can write: chmod go-w '" },
+    { "postcopyd.conf", 0664, 0, 1, "is writable by its group (mode 0664), expected a file that " },
+    { "postcopyd.conf", 0644, 65534, 0,
+      "belongs to user 65534, expected a file that only root can write: chown root " },
+  };
+  g_autofree char *dir = temp_dir (), *link = g_build_filename (dir, "link", NULL);
+
+  if (geteuid () != 0) {
+    g_test_skip ("needs root");
+    g_rmdir (dir);
+    return;
+  }
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autofree char *path = g_build_filename (dir, rows[i].name, NULL);
+
+    g_assert_true (g_file_set_contents (path, "[arm]\nbackstop = 30s\n", -1, NULL));
+    g_assert_cmpint (chown (path, rows[i].uid, rows[i].gid), ==, 0);
+    g_assert_cmpint (chmod (path, rows[i].mode), ==, 0);
+    g_assert_cmpint (symlink (path, link), ==, 0);
+    for (guint by_link = 0; by_link < 2; by_link++) {
+      g_auto (PcdConfig) config = { 0 };
+      g_autoptr (GError) error = NULL;
+      const char *name = by_link ? link : path;
+
+      g_assert_true (pcd_config_load (name, &config, &error) == !rows[i].says);
+      if (!rows[i].says)
+        continue;
+      g_assert_error (error, G_FILE_ERROR, G_FILE_ERROR_PERM);
+      g_assert_true (g_str_has_prefix (error->message, name));
+      if (!by_link)
+        g_assert_nonnull (strstr (error->message, rows[i].says));
+    }
+    g_unlink (link);
+    g_unlink (path);
+  }
+  g_rmdir (dir);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -423,6 +480,7 @@ main (int argc, char **argv)
   g_test_add_func ("/config/bad", test_bad);
   g_test_add_func ("/config/nul-byte", test_nul_byte);
   g_test_add_func ("/config/not-a-file", test_not_a_file);
+  g_test_add_func ("/config/untrusted", test_untrusted);
   g_test_add_func ("/config/random-bytes", test_random_bytes);
   return g_test_run ();
 }
