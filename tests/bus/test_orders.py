@@ -6,6 +6,7 @@ The engine is scripted, see test_bus; polkitd is Debian's, on the test's bus, wi
 test's own in a mount namespace. Other users are real users of this host that call by themselves.
 """
 import fcntl
+import itertools
 import json
 import os
 import pty
@@ -20,7 +21,7 @@ import termios
 import time
 import unittest
 
-from test_bus import CTL, DEADLINE, PATH1, U1, Case, ctl, end_process, wait_for
+from test_bus import CTL, DEADLINE, PATH1, U1, Case, Lines, ctl, end_process, wait_for
 
 POLKITD = '/usr/lib/polkit-1/polkitd'
 ACTIONS = os.environ['PCD_POLKIT_ACTIONS']
@@ -726,14 +727,20 @@ class TestJobs(Jobs):
                          ["'reading memory'", 'uint64 3', 'uint64 8'])
         monitor = subprocess.Popen(
             ['stdbuf', '-oL', 'gdbus', 'monitor', '--address', self.bus.address, '--dest',
-             'org.postcopyd', '--object-path', job], stdout=subprocess.PIPE, text=True)
+             'org.postcopyd', '--object-path', job], stdout=subprocess.PIPE)
         self.addCleanup(monitor.stdout.close)
         self.addCleanup(end_process, monitor)
-        self.assertIn('Monitoring', monitor.stdout.readline())
-        self.assertIn('is owned', monitor.stdout.readline())
+        lines, done = Lines(monitor.stdout), itertools.count()
+        while 'is owned by' not in lines.next():
+            pass
+
+        def hears():  # it says so before it listens
+            daemon.tell(f'busy {next(done) % 8} 8 more')
+            return lines.arrive(0.2)
+        wait_for(hears, 'a monitor that hears')
         daemon.tell('finish done /a/b', 'answer done -')
-        self.assertIn(f"{JOB}.Ended ('done', '/a/b')", ''.join(
-            monitor.stdout.readline() for _ in range(2)))
+        while f"{JOB}.Ended ('done', '/a/b')" not in lines.next():
+            pass
         self.assertEqual([self.get(job, name) for name in ('State', 'Outcome', 'Reason')],
                          ["'ended'", "'done'", "'/a/b'"])
         result = self.cancel(job)
