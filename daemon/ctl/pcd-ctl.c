@@ -7,13 +7,17 @@
 #include <string.h>
 
 static const PcdVerb *const verbs[] = {
-  &pcd_verb_probe,    &pcd_verb_doctor,   &pcd_verb_inspect,
-  &pcd_verb_list,     &pcd_verb_status,   &pcd_verb_events,
-  &pcd_verb_sinks,    &pcd_verb_policy,   &pcd_verb_plugins,
-  &pcd_verb_incident, &pcd_verb_recover,  &pcd_verb_force_pause,
-  &pcd_verb_stop,     &pcd_verb_freeze,   &pcd_verb_debug,
-  &pcd_verb_resume,   &pcd_verb_snapshot, &pcd_verb_destroy,
-  &pcd_verb_hold,     &pcd_verb_release,  NULL,
+  &pcd_verb_probe,       &pcd_verb_doctor,
+  &pcd_verb_inspect,     &pcd_verb_list,
+  &pcd_verb_status,      &pcd_verb_top,
+  &pcd_verb_events,      &pcd_verb_sinks,
+  &pcd_verb_policy,      &pcd_verb_plugins,
+  &pcd_verb_incident,    &pcd_verb_recover,
+  &pcd_verb_force_pause, &pcd_verb_stop,
+  &pcd_verb_freeze,      &pcd_verb_debug,
+  &pcd_verb_resume,      &pcd_verb_snapshot,
+  &pcd_verb_destroy,     &pcd_verb_hold,
+  &pcd_verb_release,     NULL,
 };
 
 static char *

@@ -27,5 +27,6 @@ extern const PcdVerb pcd_verb_sinks;
 extern const PcdVerb pcd_verb_snapshot;
 extern const PcdVerb pcd_verb_status;
 extern const PcdVerb pcd_verb_stop;
+extern const PcdVerb pcd_verb_top;
 
 G_END_DECLS

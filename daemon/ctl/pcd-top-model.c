@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Rows are kept by object path: an order, a selection and a history outlive each new state. */
+#include "ctl/pcd-top-model.h"
+
+#include "core/pcd-types.h"
+
+#include <string.h>
+
+struct _PcdTopModel {
+  PcdClientState *state; /* (nullable) */
+  GHashTable *by_path;   /* path to PcdTopRow */
+  GPtrArray *order;      /* of the same rows */
+  PcdTopSort sort;
+  gboolean reversed;
+  char *selected_path; /* (nullable) */
+  guint selected;
+  guint first;
+};
+
+PcdTopModel *
+pcd_top_model_new (void)
+{
+  PcdTopModel *self = g_new0 (PcdTopModel, 1);
+
+  self->by_path = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->order = g_ptr_array_new ();
+  return self;
+}
+
+void
+pcd_top_model_free (PcdTopModel *self)
+{
+  if (!self)
+    return;
+  g_ptr_array_unref (self->order);
+  g_hash_table_unref (self->by_path);
+  pcd_client_state_free (self->state);
+  g_free (self->selected_path);
+  g_free (self);
+}
+
+/* ---- order ---- */
+
+static gboolean
+is (const char *word, const char *other)
+{
+  return g_str_equal (word, other);
+}
+
+/* 0 is the worst. */
+static int
+rank_of (const PcdClientMigration *m)
+{
+  static const PcdPhase calm[] = { PCD_PHASE_POSTCOPY,  PCD_PHASE_DEVICE, PCD_PHASE_PRECOPY,
+                                   PCD_PHASE_COMPLETED, PCD_PHASE_GONE,   PCD_PHASE_NONE };
+
+  if (is (m->phase, pcd_phase_to_string (PCD_PHASE_PAUSED)))
+    return 0;
+  if (is (m->flow, pcd_flow_to_string (PCD_FLOW_STALLED)))
+    return 1;
+  if (is (m->phase, pcd_phase_to_string (PCD_PHASE_FAILED)))
+    return 2;
+  if (is (m->phase, pcd_phase_to_string (PCD_PHASE_RECOVERING)))
+    return 3;
+  if (m->unattended || is (m->flow, pcd_flow_to_string (PCD_FLOW_SLOW)))
+    return 4;
+  for (guint i = 0; i < G_N_ELEMENTS (calm); i++)
+    if (is (m->phase, pcd_phase_to_string (calm[i])))
+      return 5 + (int)i;
+  return 5 + (int)G_N_ELEMENTS (calm);
+}
+
+static int
+compare_numbers (gint64 a, gint64 b)
+{
+  return (a > b) - (a < b);
+}
+
+static int
+compare_by (PcdTopSort sort, const PcdTopRow *a, const PcdTopRow *b)
+{
+  const PcdClientMigration *x = a->migration, *y = b->migration;
+
+  switch (sort) {
+  case PCD_TOP_BY_TROUBLE:
+    return compare_numbers (rank_of (x), rank_of (y))
+               ?: compare_numbers (y->n_blocked_vcpus, x->n_blocked_vcpus);
+  case PCD_TOP_BY_BLOCKED:
+    return compare_numbers (y->n_blocked_vcpus, x->n_blocked_vcpus);
+  case PCD_TOP_BY_RATE:
+    return compare_numbers (b->rate, a->rate);
+  case PCD_TOP_BY_SINCE:
+    return compare_numbers (x->phase_time, y->phase_time);
+  default:
+    return 0;
+  }
+}
+
+static gint
+compare_rows (gconstpointer a, gconstpointer b, gpointer data)
+{
+  const PcdTopModel *self = data;
+  const PcdTopRow *x = *(gpointer const *)a, *y = *(gpointer const *)b;
+  int by_key = compare_by (self->sort, x, y);
+
+  if (by_key == 0)
+    by_key = strcmp (x->migration->name, y->migration->name);
+  if (by_key == 0)
+    by_key = strcmp (x->migration->path, y->migration->path);
+  return self->reversed ? -by_key : by_key;
+}
+
+static void
+select_row (PcdTopModel *self, guint index)
+{
+  g_clear_pointer (&self->selected_path, g_free);
+  self->selected = 0;
+  if (self->order->len == 0)
+    return;
+  self->selected = MIN (index, self->order->len - 1);
+  self->selected_path = g_strdup (pcd_top_model_get_row (self, self->selected)->migration->path);
+}
+
+/* The selection stays with its migration; if that is gone, with its place. */
+static void
+arrange (PcdTopModel *self)
+{
+  g_ptr_array_sort_with_data (self->order, compare_rows, self);
+  for (guint i = 0; i < self->order->len; i++)
+    if (g_strcmp0 (pcd_top_model_get_row (self, i)->migration->path, self->selected_path) == 0) {
+      self->selected = i;
+      return;
+    }
+  select_row (self, self->selected);
+}
+
+void
+pcd_top_model_sort (PcdTopModel *self, PcdTopSort sort)
+{
+  self->sort = sort;
+  self->reversed = FALSE;
+  arrange (self);
+}
+
+void
+pcd_top_model_reverse (PcdTopModel *self)
+{
+  self->reversed = !self->reversed;
+  arrange (self);
+}
+
+const char *
+pcd_top_model_describe_sort (const PcdTopModel *self)
+{
+  static const char *const names[PCD_TOP_N_SORTS] = { "trouble", "name", "blocked", "rate",
+                                                      "since" };
+
+  return names[self->sort];
+}
+
+gboolean
+pcd_top_model_is_reversed (const PcdTopModel *self)
+{
+  return self->reversed;
+}
+
+/* ---- what is known ---- */
+
+static PcdTopRow *
+row_new (void)
+{
+  PcdTopRow *row = g_new0 (PcdTopRow, 1);
+
+  row->rate = -1;
+  for (guint i = 0; i < PCD_TOP_HISTORY; i++)
+    row->rates[i] = row->blocked[i] = -1;
+  return row;
+}
+
+/* Progress is asked for apart from the state, and less often. */
+static void
+keep_progress (PcdClientMigration *old, PcdClientMigration *new)
+{
+  if (!g_str_equal (old->phase, new->phase))
+    return;
+  new->asked = old->asked;
+  new->progress = old->progress;
+  new->problem = g_steal_pointer (&old->problem);
+}
+
+void
+pcd_top_model_set_state (PcdTopModel *self, PcdClientState *state)
+{
+  GHashTable *rows = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+
+  g_ptr_array_set_size (self->order, 0);
+  for (guint i = 0; i < state->migrations->len; i++) {
+    PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
+    PcdTopRow *row = NULL;
+    char *key = NULL;
+
+    if (g_hash_table_steal_extended (self->by_path, migration->path, (gpointer *)&key,
+                                     (gpointer *)&row))
+      keep_progress (row->migration, migration);
+    else
+      row = row_new ();
+    g_free (key);
+    row->migration = migration;
+    if (!migration->asked)
+      row->rate = -1;
+    g_hash_table_insert (rows, g_strdup (migration->path), row);
+    g_ptr_array_add (self->order, row);
+  }
+  g_hash_table_unref (self->by_path);
+  self->by_path = rows;
+  pcd_client_state_free (self->state);
+  self->state = state;
+  arrange (self);
+}
+
+const PcdClientState *
+pcd_top_model_get_state (const PcdTopModel *self)
+{
+  return self->state;
+}
+
+void
+pcd_top_model_set_progress (PcdTopModel *self,
+                            const char *path,
+                            const PcdProgress *progress,
+                            char *problem)
+{
+  PcdTopRow *row = g_hash_table_lookup (self->by_path, path);
+
+  if (!row) {
+    g_free (problem);
+    return;
+  }
+  g_free (row->migration->problem);
+  row->migration->problem = problem;
+  row->migration->progress = *progress;
+  row->migration->asked = TRUE;
+  row->fresh = TRUE;
+  row->rate = progress->known && progress->rate >= 0 && progress->page_size > 0
+                  ? progress->rate / progress->page_size
+                  : -1;
+  if (self->sort == PCD_TOP_BY_RATE)
+    arrange (self);
+}
+
+static void
+push (gint64 *ring, gint64 value)
+{
+  memmove (ring, ring + 1, (PCD_TOP_HISTORY - 1) * sizeof *ring);
+  ring[PCD_TOP_HISTORY - 1] = value;
+}
+
+void
+pcd_top_model_tick (PcdTopModel *self)
+{
+  for (guint i = 0; i < self->order->len; i++) {
+    PcdTopRow *row = g_ptr_array_index (self->order, i);
+    push (row->rates, row->fresh ? row->rate : -1);
+    push (row->blocked, row->migration->measured ? (gint64)row->migration->n_blocked_vcpus : -1);
+    row->fresh = FALSE;
+  }
+}
+
+guint
+pcd_top_model_get_n (const PcdTopModel *self)
+{
+  return self->order->len;
+}
+
+guint
+pcd_top_model_get_n_in_trouble (const PcdTopModel *self)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < self->order->len; i++)
+    n += rank_of (pcd_top_model_get_row (self, i)->migration) < 5;
+  return n;
+}
+
+const PcdTopRow *
+pcd_top_model_get_row (const PcdTopModel *self, guint index)
+{
+  return g_ptr_array_index (self->order, index);
+}
+
+const PcdTopRow *
+pcd_top_model_find (const PcdTopModel *self, const char *path)
+{
+  return g_hash_table_lookup (self->by_path, path);
+}
+
+/* ---- the selection ---- */
+
+void
+pcd_top_model_move (PcdTopModel *self, int by)
+{
+  select_row (self, (guint)CLAMP ((gint64)self->selected + by, 0, (gint64)G_MAXINT));
+}
+
+guint
+pcd_top_model_get_selected (const PcdTopModel *self)
+{
+  return self->selected;
+}
+
+guint
+pcd_top_model_fit (PcdTopModel *self, guint height)
+{
+  const guint last_first = self->order->len > height ? self->order->len - height : 0;
+
+  self->first = MIN (self->first, last_first);
+  if (self->selected < self->first)
+    self->first = self->selected;
+  else if (height > 0 && self->selected >= self->first + height)
+    self->first = self->selected - height + 1;
+  return self->first;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The order, selection, history and words of top. */
+#include "core/pcd-types.h"
+#include "ctl/pcd-top-text.h"
+
+#include <string.h>
+
+#define NOW ((gint64)1700000000 * G_USEC_PER_SEC)
+
+typedef struct {
+  const char *name, *phase, *flow;
+  guint blocked;
+  gint64 age_s;
+} Spec;
+
+static const Spec specs[] = {
+  { "calm", "postcopy", "flowing", 0, 50 },   { "ended", "completed", "none", 0, 400 },
+  { "paused", "paused", "none", 1, 14 },      { "paused-more", "paused", "none", 3, 12 },
+  { "slow", "postcopy", "slow", 4, 3 },       { "early", "precopy", "none", 0, 100 },
+  { "stalled", "postcopy", "stalled", 2, 7 },
+};
+
+static GVariant *
+object_of (const Spec *spec)
+{
+  GVariantDict dict;
+  GVariantBuilder interfaces;
+
+  g_variant_dict_init (&dict, NULL);
+  g_variant_dict_insert (&dict, "Name", "s", spec->name);
+  g_variant_dict_insert (&dict, "Role", "s", "source");
+  g_variant_dict_insert (&dict, "Phase", "s", spec->phase);
+  g_variant_dict_insert (&dict, "Flow", "s", spec->flow);
+  g_variant_dict_insert (&dict, "Measured", "b", TRUE);
+  g_variant_dict_insert (&dict, "Vcpus", "u", 4);
+  g_variant_dict_insert (&dict, "BlockedVcpus", "u", spec->blocked);
+  g_variant_dict_insert (&dict, "PhaseTime", "t", (guint64)(NOW - spec->age_s * G_USEC_PER_SEC));
+  g_variant_builder_init (&interfaces, G_VARIANT_TYPE ("a{sa{sv}}"));
+  g_variant_builder_add (&interfaces, "{s@a{sv}}", "org.postcopyd.Migration1",
+                         g_variant_dict_end (&dict));
+  return g_variant_builder_end (&interfaces);
+}
+
+static PcdClientState *
+make_state (const Spec *list, guint n)
+{
+  GVariantBuilder objects;
+
+  g_variant_builder_init (&objects, G_VARIANT_TYPE ("a{oa{sa{sv}}}"));
+  for (guint i = 0; i < n; i++) {
+    g_autofree char *path = g_strdup_printf ("/m/%s", list[i].name);
+    g_autofree char *safe = g_strdelimit (g_strdup (path), "-", '_');
+    g_variant_builder_add (&objects, "{o@a{sa{sv}}}", safe, object_of (&list[i]));
+  }
+  g_autoptr (GVariant) all =
+      g_variant_ref_sink (g_variant_new ("(@a{oa{sa{sv}}})", g_variant_builder_end (&objects)));
+  g_autoptr (GVariant) manager = g_variant_ref_sink (g_variant_new ("(a{sv})", NULL));
+  return pcd_client_state_parse (manager, all);
+}
+
+static PcdTopModel *
+make_model (void)
+{
+  PcdTopModel *model = pcd_top_model_new ();
+
+  pcd_top_model_set_state (model, make_state (specs, G_N_ELEMENTS (specs)));
+  return model;
+}
+
+static char *
+order_of (const PcdTopModel *model)
+{
+  GString *text = g_string_new (NULL);
+
+  for (guint i = 0; i < pcd_top_model_get_n (model); i++)
+    g_string_append_printf (text, "%s%s", i ? " " : "",
+                            pcd_top_model_get_row (model, i)->migration->name);
+  return g_string_free (text, FALSE);
+}
+
+static void
+test_order (void)
+{
+  static const struct {
+    PcdTopSort sort;
+    const char *order;
+  } cases[] = {
+    { PCD_TOP_BY_TROUBLE, "paused-more paused stalled slow calm early ended" },
+    { PCD_TOP_BY_NAME, "calm early ended paused paused-more slow stalled" },
+    { PCD_TOP_BY_BLOCKED, "slow paused-more stalled paused calm early ended" },
+    { PCD_TOP_BY_SINCE, "ended early calm paused paused-more stalled slow" },
+    { PCD_TOP_BY_RATE, "early calm ended paused paused-more slow stalled" },
+  };
+  g_autoptr (PcdTopModel) model = make_model ();
+  const PcdProgress progress = { .known = TRUE, .page_size = 4096, .rate = 4096 * 77 };
+
+  pcd_top_model_set_progress (model, "/m/none-such", &progress, NULL);
+  pcd_top_model_set_progress (model, "/m/early", &progress, NULL);
+  g_assert_cmpint (pcd_top_model_find (model, "/m/early")->rate, ==, 77);
+  g_assert_cmpint (pcd_top_model_get_n_in_trouble (model), ==, 4);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    pcd_top_model_sort (model, cases[i].sort);
+    g_autofree char *order = order_of (model);
+    g_assert_cmpstr (order, ==, cases[i].order);
+    pcd_top_model_reverse (model);
+    g_auto (GStrv) words = g_strsplit (cases[i].order, " ", -1);
+    for (guint j = 0; words[j]; j++)
+      g_assert_cmpstr (
+          pcd_top_model_get_row (model, g_strv_length (words) - 1 - j)->migration->name, ==,
+          words[j]);
+  }
+}
+
+/* It stays with its migration, also when that moves; if it is gone, with its place. */
+static void
+test_selection (void)
+{
+  g_autoptr (PcdTopModel) model = make_model ();
+
+  pcd_top_model_move (model, 2);
+  g_assert_cmpstr (pcd_top_model_get_row (model, 2)->migration->name, ==, "stalled");
+  pcd_top_model_sort (model, PCD_TOP_BY_NAME);
+  g_assert_cmpuint (pcd_top_model_get_selected (model), ==, 6);
+  pcd_top_model_set_state (model, make_state (specs, 6));
+  g_assert_cmpuint (pcd_top_model_get_selected (model), ==, 5);
+  pcd_top_model_move (model, -G_MAXINT / 2);
+  g_assert_cmpuint (pcd_top_model_get_selected (model), ==, 0);
+  pcd_top_model_move (model, G_MAXINT / 2);
+  g_assert_cmpuint (pcd_top_model_get_selected (model), ==, 5);
+  g_assert_cmpuint (pcd_top_model_fit (model, 4), ==, 2);
+  pcd_top_model_move (model, -3);
+  g_assert_cmpuint (pcd_top_model_fit (model, 4), ==, 2);
+  pcd_top_model_move (model, -1);
+  g_assert_cmpuint (pcd_top_model_fit (model, 4), ==, 1);
+  g_assert_cmpuint (pcd_top_model_fit (model, 0), ==, 1);
+  g_assert_cmpuint (pcd_top_model_fit (model, 100), ==, 0);
+  pcd_top_model_set_state (model, make_state (specs, 0));
+  g_assert_cmpuint (pcd_top_model_get_selected (model), ==, 0);
+  pcd_top_model_move (model, 1);
+  g_assert_cmpuint (pcd_top_model_fit (model, 4), ==, 0);
+}
+
+static void
+test_history (void)
+{
+  g_autoptr (PcdTopModel) model = make_model ();
+  const PcdProgress progress = { .known = TRUE, .page_size = 4096, .rate = 4096 * 5 };
+
+  pcd_top_model_tick (model);
+  pcd_top_model_set_progress (model, "/m/stalled", &progress, NULL);
+  pcd_top_model_tick (model);
+  pcd_top_model_set_state (model, make_state (specs, G_N_ELEMENTS (specs)));
+  pcd_top_model_tick (model);
+  const PcdTopRow *row = pcd_top_model_find (model, "/m/stalled");
+  g_assert_true (row->migration->asked && row->migration->progress.known);
+  g_assert_cmpint (row->rates[PCD_TOP_HISTORY - 3], ==, -1);
+  g_assert_cmpint (row->rates[PCD_TOP_HISTORY - 2], ==, 5);
+  g_assert_cmpint (row->rates[PCD_TOP_HISTORY - 1], ==, -1);
+  g_assert_cmpint (row->blocked[PCD_TOP_HISTORY - 4], ==, -1);
+  g_assert_cmpint (row->blocked[PCD_TOP_HISTORY - 3], ==, 2);
+}
+
+static void
+test_sparkline (void)
+{
+  gint64 values[PCD_TOP_HISTORY];
+
+  for (guint i = 0; i < PCD_TOP_HISTORY; i++)
+    values[i] = -1;
+  for (guint i = 0; i < 8; i++)
+    values[PCD_TOP_HISTORY - 8 + i] = i * 10;
+  g_autofree char *bars = pcd_top_sparkline (values, 9, 0, TRUE);
+  g_autofree char *ascii = pcd_top_sparkline (values, 9, 0, FALSE);
+  g_autofree char *half = pcd_top_sparkline (values, 1, 140, TRUE);
+  g_autofree char *over = pcd_top_sparkline (values, 1, 7, TRUE);
+  g_assert_cmpstr (bars, ==, " ▁▂▃▄▅▆▇█");
+  g_assert_cmpstr (ascii, ==, " _.:-=+*#");
+  g_assert_cmpstr (half, ==, "▅");
+  g_assert_cmpstr (over, ==, "█");
+}
+
+static void
+test_fit (void)
+{
+  static const struct {
+    const char *text;
+    guint width;
+    gboolean unicode;
+    const char *fitted;
+  } cases[] = {
+    { "abc", 5, TRUE, "abc  " },      { "abcdef", 5, TRUE, "abcd…" },
+    { "abcdef", 5, FALSE, "abcd~" },  { "gräte", 5, TRUE, "gräte" },
+    { "gräte", 5, FALSE, "gr?te" },   { "日本語", 6, TRUE, "日本語" },
+    { "日本語", 5, TRUE, "日本…" },   { "日本語", 4, TRUE, "日… " },
+    { "e\314\201e", 3, TRUE, "ee " }, { "a\033[2Jb\n", 8, TRUE, "a?[2Jb? " },
+    { "a\377b", 0, TRUE, "" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *fitted = pcd_top_fit (cases[i].text, cases[i].width, cases[i].unicode);
+    g_assert_cmpstr (fitted, ==, cases[i].fitted);
+  }
+}
+
+/* No row may be wider than the terminal, and the name is always there. */
+static void
+test_lay_out (void)
+{
+  g_autoptr (PcdTopModel) model = make_model ();
+  guint widths[PCD_TOP_N_COLUMNS];
+
+  for (guint columns = 1; columns <= 250; columns++) {
+    pcd_top_lay_out (columns, widths);
+    g_autofree char *titles = pcd_top_row_to_text (NULL, widths, TRUE, NOW);
+    g_autofree char *row =
+        pcd_top_row_to_text (pcd_top_model_get_row (model, 0), widths, TRUE, NOW);
+    g_assert_cmpint (g_utf8_strlen (titles, -1), <=, columns);
+    g_assert_cmpint (g_utf8_strlen (row, -1), ==, g_utf8_strlen (titles, -1));
+    g_assert_cmpuint (widths[PCD_TOP_NAME], >, 0);
+  }
+  pcd_top_lay_out (60, widths);
+  g_autofree char *row = pcd_top_row_to_text (pcd_top_model_get_row (model, 0), widths, TRUE, NOW);
+  g_assert_nonnull (strstr (row, "paused-more"));
+  g_assert_nonnull (strstr (row, "3/4"));
+  g_assert_nonnull (strstr (row, "12s"));
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/top/order", test_order);
+  g_test_add_func ("/top/selection", test_selection);
+  g_test_add_func ("/top/history", test_history);
+  g_test_add_func ("/top/sparkline", test_sparkline);
+  g_test_add_func ("/top/fit", test_fit);
+  g_test_add_func ("/top/lay-out", test_lay_out);
+  return g_test_run ();
+}
