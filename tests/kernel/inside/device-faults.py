@@ -3,7 +3,8 @@
 """device-faults.py FOLDER PREFIX KVM [KIND...]: lets the devices of a QEMU run into missing pages and
 records the threads that wait there, as fixtures of tests/unit/test-thread-class. A real post-copy between
 two QEMUs on this machine, whose source is stopped; whether the thread can be traced and whether QMP `stop`
-gets past it is tried. Beside it: dma-guest.elf, record.py, fault-guest. Needs root and KVM."""
+gets past it is tried. Beside it: dma-guest.elf, record.py, fault-guest. Needs root and KVM. SLOWER in the
+environment scales every limit."""
 
 import glob
 import json
@@ -17,7 +18,8 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-LATE = 20  # seconds after which `stop` is taken to hang
+SLOWER = float(os.environ.get("SLOWER", 1))
+LATE = 20 * SLOWER  # seconds after which `stop` is taken to hang
 MIB = 48
 USER, COPY = "userspace-fault", "kernel-side-copy"
 # KIND: (devices, the guest's command line, start of the thread's name, path, what happens)
@@ -49,9 +51,9 @@ class Qemu:
              "-bios", "qboot.rom", "-nodefaults", "-display", "none", "-name", name + ",debug-threads=on", *arguments,
              "-serial", f"file:{self.serial}", "-qmp", f"unix:{self.monitor_path},server=on,wait=off"])
         self.monitor = socket.socket(socket.AF_UNIX)
-        wait(lambda: not self.monitor.connect_ex(self.monitor_path), 60, f"monitor of {name}")
+        wait(lambda: not self.monitor.connect_ex(self.monitor_path), 120, f"monitor of {name}")
         self.lines = self.monitor.makefile("rw")
-        self.monitor.settimeout(60)
+        self.monitor.settimeout(120 * SLOWER)
         self.lines.readline()
         self.ask("qmp_capabilities")
 
@@ -81,10 +83,11 @@ class Qemu:
 
 
 def wait(condition, seconds, what):
+    seconds *= SLOWER
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
-            sys.exit(f"no {what} within {seconds} s")
+            sys.exit(f"no {what} within {seconds:.0f} s")
         time.sleep(0.02)
     return value
 
@@ -132,17 +135,17 @@ def record(kind, folder, prefix, kvm, work):
                                            f"mib={MIB} {line}", *more.split()] +
                               (["-incoming", "defer"] if side == "destination" else [])))
         source, destination = qemus
-        wait(lambda: source.ticks() > 2, 90, "tick of the guest")
+        wait(lambda: source.ticks() > 2, 240, "tick of the guest")
         for qemu in qemus:
             qemu.migrate_with()
         source.ask("migrate-set-parameters", **{"max-bandwidth": 1 << 20, "max-postcopy-bandwidth": 1 << 20})
         destination.ask("migrate-incoming", uri=f"unix:{work}/migration")
         source.ask("migrate", uri=f"unix:{work}/migration")
-        wait(lambda: source.ask("query-migrate").get("status") == "active", 60, "migration")
+        wait(lambda: source.ask("query-migrate").get("status") == "active", 120, "migration")
         source.ask("migrate-start-postcopy")
-        wait(lambda: destination.ticks() > 2, 120, "tick on the destination")
+        wait(lambda: destination.ticks() > 2, 240, "tick on the destination")
         source.process.send_signal(19)
-        pid, thread = wait(lambda: waiting(destination.process.pid, name), 60, f"{name} that waits")
+        pid, thread = wait(lambda: waiting(destination.process.pid, name), 120, f"{name} that waits")
         time.sleep(0.3)
         into = os.path.join(work, "recorded")
         os.makedirs(into)
@@ -154,7 +157,7 @@ def record(kind, folder, prefix, kvm, work):
                         "--samples", "2", "--kvm", kvm, "--situation", situation, "--qemu",
                         re.search(r"version (\S+)", version)[1] + " accel=kvm"], check=True)
         traceable = subprocess.run([f"{HERE}/fault-guest", "trace", thread], stdout=subprocess.PIPE,
-                                   text=True, check=True, timeout=30).stdout.strip()
+                                   text=True, check=True, timeout=60 * SLOWER).stdout.strip()
         kickable = "yes" if stop_gets_past(destination) else "no"
         expect = f"blocked=yes path={path} kickable={kickable} {traceable} spinning=no " \
                  f"vcpu={0 if kind == 'vcpu' else -1}"

@@ -51,7 +51,7 @@ def record_devices(row, folder):
     machine = row.dst
     for kind in DEVICE_KINDS:
         machine.run("mkdir", "-p", INTO)
-        done = machine.run("/payload/inside/device-faults.py", INTO, f"{row.row}-amd", WHERE, kind,
-                           timeout=400, check=False)
+        done = machine.run("env", f"SLOWER={machine.slower}", "/payload/inside/device-faults.py", INTO,
+                           f"{row.row}-amd", WHERE, kind, timeout=900, check=False)
         row.check(done.rc == 0, f"a thread that waits was recorded: {kind}", done.out + done.err)
         _fetch(row, machine, folder)

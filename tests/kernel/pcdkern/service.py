@@ -46,8 +46,9 @@ def quiet_checks(row):
               "systemctl reload reads the configuration again")
     row.dst.put("/etc/postcopyd/postcopyd.conf", b"[recover]\nparallel = none\n")
     row.dst.run("systemctl", "reload", "postcopyd", check=False)
-    time.sleep(3)
-    row.check("parallel" in log(row.dst) and show(row.dst, "MainPID") == before,
+    told = row.pair.wait_for(lambda: "parallel" in log(row.dst), 30,
+                    lambda: "word of the bad configuration: " + log(row.dst))
+    row.check(told and show(row.dst, "MainPID") == before,
               "a bad configuration is refused with its place, and the daemon stays")
 
 
