@@ -21,9 +21,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SLOWER = float(os.environ.get("SLOWER", 1))
 LATE = 20 * SLOWER  # seconds after which `stop` is taken to hang
 MIB = 48
+# Of the machine, with blocks of 512 bytes as the guest reads them. Its file systems are in memory, where
+# O_DIRECT fails (6.1), or QEMU reads into a buffer of its own and copies (6.12: 6.12-amd-bounce.txt).
+BLOCK_DEVICE = "/dev/vda"
 USER, COPY = "userspace-fault", "kernel-side-copy"
 # KIND: (devices, the guest's command line, start of the thread's name, path, what happens)
-DISK = "-drive if=none,id=d,format=raw,file={disk},file.locking=off,cache={cache} " \
+DISK = "-drive if=none,id=d,format=raw,file={disk},file.locking=off,readonly={readonly},cache={cache} " \
        "-device virtio-blk-pci,drive=d,disable-modern=on"
 KINDS = {
     "main": (DISK, "", "qemu-system", USER,
@@ -121,16 +124,20 @@ def stop_gets_past(qemu):
 
 def record(kind, folder, prefix, kvm, work):
     devices, line, name, path, situation = KINDS[kind]
+    direct = kind == "direct"
     disk, taps = os.path.join(work, "disk"), [f"pcdk{os.getpid() % 100000}{x}" for x in "sd"]
     with open(disk, "wb") as f:
         f.write(bytes(1 << 20))
+    if direct and os.path.exists(BLOCK_DEVICE):
+        disk = BLOCK_DEVICE
     for tap in taps if "{tap}" in devices else []:
         subprocess.run(["ip", "tuntap", "add", tap, "mode", "tap"], check=True)
         subprocess.run(["ip", "link", "set", tap, "up"], check=True)
     qemus = []
     try:
         for side, tap in zip(("source", "destination"), taps):
-            more = devices.format(disk=disk, tap=tap, cache="none" if kind == "direct" else "writeback")
+            more = devices.format(disk=disk, tap=tap, readonly="on" if direct else "off",
+                                  cache="none" if direct else "writeback")
             qemus.append(Qemu(work, side, ["-kernel", f"{HERE}/dma-guest.elf", "-append",
                                            f"mib={MIB} {line}", *more.split()] +
                               (["-incoming", "defer"] if side == "destination" else [])))
