@@ -11,7 +11,7 @@ CUSTOMIZE = os.path.join(os.path.dirname(cache.SOURCES), "inside", "customize")
 # What postcopyd's own package asks for is here too: a machine has no way to fetch it.
 PACKAGES = """systemd systemd-sysv dbus polkitd libvirt-daemon-system libvirt-clients
   libvirt-daemon-driver-qemu qemu-system-x86 gdb python3 iproute2 kmod procps
-  libjson-glib-1.0-0 libvirt-glib-1.0-0 libxml2 libsqlite3-0 libcurl4 bash-completion""".split()
+  libjson-glib-1.0-0 libvirt-glib-1.0-0 libxml2 libsqlite3-0 libsoup-3.0-0 bash-completion""".split()
 EXCLUDED = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"]
 
 
