@@ -4,6 +4,7 @@
 
 #include "bus/pcd-address.h"
 #include "bus/pcd-connect.h"
+#include "bus/pcd-connect-host.h"
 #include "bus/pcd-bus-error.h"
 #include "ctl/pcd-client-state.h"
 
@@ -13,6 +14,8 @@
 #define OPEN_TIMEOUT_MSEC 10000
 
 #define DEADLINE_MSEC 5000
+/* Somebody may have to type a password for ssh. */
+#define HOST_MSEC 60000
 
 struct _PcdClient {
   GDBusConnection *connection;
@@ -74,8 +77,13 @@ call (PcdClient *self,
 }
 
 static char *
-call_the_bus (const char *bus)
+call_the_bus (const PcdCtl *ctl)
 {
+  const char *bus = ctl->bus;
+
+  if (ctl->host)
+    return g_strdup_printf ("%s%s of %s", !bus || g_str_equal (bus, "system") ? "system " : "",
+                            !bus || g_str_equal (bus, "system") ? "bus" : bus, ctl->host);
   if (!bus || g_str_equal (bus, "system"))
     return g_strdup ("system bus");
   if (g_str_equal (bus, "session"))
@@ -88,19 +96,21 @@ open_client (const PcdCtl *ctl, gboolean quiet, int *ret_exit)
 {
   g_autoptr (PcdClient) self = g_new0 (PcdClient, 1);
   g_autoptr (GError) error = NULL;
-  g_autofree char *address = pcd_bus_resolve (ctl->bus, &error);
+  /* The bus of another host is found there. */
+  g_autofree char *address = ctl->host ? g_strdup (ctl->bus) : pcd_bus_resolve (ctl->bus, &error);
 
   self->quiet = quiet;
   self->cancellable = g_cancellable_new ();
-  if (!address) {
+  if (error) {
     if (!quiet)
       g_printerr ("%s: --bus: %s\n", g_get_prgname (), error->message);
     *ret_exit = PCD_EXIT_USAGE;
     return NULL;
   }
   *ret_exit = PCD_EXIT_NO_DAEMON;
-  self->bus = call_the_bus (ctl->bus);
-  self->connection = pcd_bus_connect (address, DEADLINE_MSEC, &error);
+  self->bus = call_the_bus (ctl);
+  self->connection = ctl->host ? pcd_bus_connect_host (ctl->host, address, HOST_MSEC, &error)
+                               : pcd_bus_connect (address, DEADLINE_MSEC, &error);
   if (!self->connection) {
     complain_error (self, error);
     return NULL;

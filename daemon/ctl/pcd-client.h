@@ -28,7 +28,8 @@ typedef struct {
  * @ret_exit: (out): on failure, the exit code: %PCD_EXIT_NO_DAEMON, or %PCD_EXIT_USAGE for a --bus
  *   that is none
  *
- * Connects to the bus and finds postcopyd there, within 5 s.
+ * Connects to the bus and finds postcopyd there, within 5 s; on another host, where somebody may
+ * have to type a password, within 65 s.
  *
  * Returns: (transfer full): the client, or %NULL with the reason printed
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl: finds the verb and hands over. Knows no verb's business. */
+#include "bus/pcd-connect-host.h"
 #include "ctl/pcd-verbs.h"
 
 #include <locale.h>
@@ -64,15 +65,40 @@ pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, cha
 }
 
 int
+pcd_verb_refuse_host (const PcdCtl *ctl, const char *words)
+{
+  g_printerr ("postcopyctl: --host: '%s' looks at its own host; run it there: "
+              "ssh %s postcopyctl %s\n",
+              words, ctl->host, words);
+  return PCD_EXIT_USAGE;
+}
+
+static int
+run_verb (const PcdVerb *verb, const PcdCtl *ctl, int argc, char **argv)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (ctl->host && !pcd_host_check (ctl->host, &error)) {
+    g_printerr ("postcopyctl: --host: %s\n", error->message);
+    return PCD_EXIT_USAGE;
+  }
+  if (ctl->host && verb->is_local)
+    return pcd_verb_refuse_host (ctl, verb->name);
+  return verb->run (ctl, argc, argv);
+}
+
+int
 main (int argc, char **argv)
 {
   g_autoptr (GOptionContext) context = g_option_context_new ("COMMAND [ARGUMENT...]");
   g_autoptr (GError) error = NULL;
-  g_autofree char *connect = NULL, *bus = NULL, *commands = list_of_verbs ();
+  g_autofree char *connect = NULL, *bus = NULL, *host = NULL, *commands = list_of_verbs ();
   gboolean version = FALSE;
   const GOptionEntry entries[] = {
     { "connect", 'c', 0, G_OPTION_ARG_STRING, &connect, "libvirt connection URI", "URI" },
     { "bus", 0, 0, G_OPTION_ARG_STRING, &bus, "system, session or a D-Bus address", "BUS" },
+    { "host", 'H', 0, G_OPTION_ARG_STRING, &host, "Ask another host's postcopyd, by ssh",
+      "[USER@]HOST" },
     { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Show the version", NULL },
     { NULL },
   };
@@ -96,10 +122,10 @@ main (int argc, char **argv)
     return PCD_EXIT_USAGE;
   }
 
-  const PcdCtl ctl = { .connect = connect, .bus = bus };
+  const PcdCtl ctl = { .connect = connect, .bus = bus, .host = host };
   for (guint i = 0; verbs[i]; i++)
     if (g_str_equal (verbs[i]->name, argv[1]))
-      return verbs[i]->run (&ctl, argc - 1, argv + 1);
+      return run_verb (verbs[i], &ctl, argc - 1, argv + 1);
   g_printerr ("postcopyctl: unknown command '%s'; see 'postcopyctl --help'\n", argv[1]);
   return PCD_EXIT_USAGE;
 }

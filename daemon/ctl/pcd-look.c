@@ -68,6 +68,10 @@ pcd_look (const PcdCtl *ctl, const PcdClientMigration *migration, PcdShowLook *r
   PcdShowLook look = { .kickable = PCD_ANSWER_UNKNOWN };
   gboolean seen = FALSE;
 
+  if (ctl->host) {
+    *ret_look = look;
+    return FALSE;
+  }
   if (migration->sockets->len > 0)
     look.interface = find_interface (
         ((const PcdClientSocket *)g_ptr_array_index (migration->sockets, 0))->local);

@@ -14,6 +14,9 @@ pcd_pick_domain (const PcdCtl *ctl, const PcdClientState *state, const char *dom
   g_autofree char *name = NULL;
   char *uuid = NULL;
 
+  /* The daemon's URI is that of its own host. */
+  if (ctl->host && !ctl->connect)
+    return g_strdup (domain);
   /* What libvirt does not know, the daemon may: a domain that left, whose name is a number. */
   if (g_ascii_string_to_unsigned (domain, 10, 0, G_MAXINT, NULL, NULL) &&
       pcd_lookup_domain (uri, domain, LOOKUP_USEC, &uuid, &name, NULL))

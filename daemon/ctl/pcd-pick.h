@@ -14,7 +14,8 @@ G_BEGIN_DECLS
  * @domain: a name, UUID or id
  *
  * As virsh, an id comes first: libvirt is asked for it, within 3 s, --connect or else the one that
- * the daemon uses. Only a word that could be an id costs that.
+ * the daemon uses. Only a word that could be an id costs that. With --host
+ * and no --connect it is no id.
  *
  * Returns: (transfer full): a UUID, or @domain as it is, for pcd_show_matches ()
  */

@@ -279,8 +279,12 @@ run (const PcdCtl *ctl, const PcdVerb *verb, PcdActionKind action, int argc, cha
 
   if (parsed >= 0)
     return parsed;
+  /* What it prints comes as a file descriptor, which ssh cannot pass on. */
+  if (ctl->host && action == PCD_ACTION_DEBUG)
+    return pcd_verb_refuse_host (ctl, verb->name);
   if (action == PCD_ACTION_SNAPSHOT && pcd_snapshot_is_word (argc, argv))
-    return pcd_snapshot_words (&options.snapshot, argc, argv);
+    return ctl->host ? pcd_verb_refuse_host (ctl, "snapshot verify, info and merge")
+                     : pcd_snapshot_words (&options.snapshot, argc, argv);
   return check (&options, argc) ? ask (ctl, &options, argv[1]) : PCD_EXIT_USAGE;
 }
 

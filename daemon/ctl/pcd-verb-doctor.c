@@ -15,6 +15,7 @@ const PcdVerb pcd_verb_doctor = {
   .synopsis = "",
   .summary = "Check whether this host is fit for post-copy and its recovery",
   .run = run,
+  .is_local = TRUE,
 };
 
 typedef struct {

@@ -15,6 +15,7 @@ const PcdVerb pcd_verb_incident = {
   .synopsis = "list | show ID | report ID",
   .summary = "What happened to migrations in trouble, and what was done",
   .run = run,
+  .is_local = TRUE,
 };
 
 #define DEFAULT_STATE_DIR "/var/lib/postcopyd"

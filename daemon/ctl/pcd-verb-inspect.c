@@ -19,6 +19,7 @@ const PcdVerb pcd_verb_inspect = {
   .synopsis = "DOMAIN | --pid PID",
   .summary = "Show which threads of a QEMU process wait for a missing page, and what reaches them",
   .run = run,
+  .is_local = TRUE,
 };
 
 /* Without libvirt a UUID is as good as ever, and a name will do. Its error is the one to show, for

@@ -106,4 +106,5 @@ const PcdVerb pcd_verb_plugins = {
   .synopsis = "[--config FILE] [--json]",
   .summary = "Plugins that postcopyd.conf names, and what is wrong",
   .run = run,
+  .is_local = TRUE,
 };

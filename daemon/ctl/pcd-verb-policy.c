@@ -22,6 +22,7 @@ const PcdVerb pcd_verb_policy = {
       "list | show NAME | check FILE... | set DOMAIN NAME|--default | simulate POLICY TRACE",
   .summary = "Check, list, show, set or simulate policies",
   .run = run,
+  .is_local = TRUE,
 };
 
 typedef struct {

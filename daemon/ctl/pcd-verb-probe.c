@@ -12,6 +12,7 @@ const PcdVerb pcd_verb_probe = {
   .synopsis = "",
   .summary = "Measure whether a vCPU that waits for a missing page can be interrupted",
   .run = run,
+  .is_local = TRUE,
 };
 
 static void

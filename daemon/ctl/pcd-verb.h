@@ -19,12 +19,14 @@ enum {
  * PcdCtl:
  * @connect: (nullable): libvirt URI from --connect, else libvirt's own default
  * @bus: (nullable): bus from --bus: `system`, `session` or a D-Bus address; %NULL is `system`
+ * @host: (nullable): `[USER@]HOST` from --host, whose bus is meant
  *
  * The options that stand before the verb.
  */
 typedef struct {
   char *connect;
   char *bus;
+  char *host;
 } PcdCtl;
 
 /**
@@ -34,12 +36,14 @@ typedef struct {
  * @summary: one line, for `postcopyctl --help`
  * @run: gets @argv with the verb itself at index 0; prints results on stdout, reasons on stderr;
  *   returns one of the exit codes above
+ * @is_local: it looks at its own host, and cannot be meant for another (--host)
  */
 typedef struct {
   const char *name;
   const char *synopsis;
   const char *summary;
   int (*run) (const PcdCtl *ctl, int argc, char **argv);
+  gboolean is_local;
 } PcdVerb;
 
 /**
@@ -52,5 +56,15 @@ typedef struct {
  * Returns: -1 when the verb shall go on, else the exit code to return at once
  */
 int pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, char ***argv);
+
+/**
+ * pcd_verb_refuse_host:
+ * @words: what was wanted, such as `snapshot verify`
+ *
+ * Says that it has to be run on the host of --host.
+ *
+ * Returns: the exit code
+ */
+int pcd_verb_refuse_host (const PcdCtl *ctl, const char *words);
 
 G_END_DECLS
