@@ -13,6 +13,7 @@ static const char *const kind_words[PCD_N_RECORDS] = {
   [PCD_RECORD_SHUTDOWN] = "shutdown", [PCD_RECORD_LIBVIRT] = "libvirt",
   [PCD_RECORD_ACTION] = "action",     [PCD_RECORD_POLICY] = "policy",
   [PCD_RECORD_HOLD] = "hold",         [PCD_RECORD_UNKNOWN] = "unknown",
+  [PCD_RECORD_MEASURED] = "measured",
 };
 
 void

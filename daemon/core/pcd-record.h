@@ -22,6 +22,8 @@ G_BEGIN_DECLS
  * (a veto is over), or "unanswered" (by a veto hook); @detail says why, and whose veto it is
  * @PCD_RECORD_POLICY: another policy applies
  * @PCD_RECORD_HOLD: automatic action was held ("yes") or released ("no"); @detail says by whom
+ * @PCD_RECORD_MEASURED: a look, kept with an incident and not told: @to is the number of vCPUs that
+ *   wait, @detail the connections and the waiting threads; see engine/pcd-measured.h
  * @PCD_RECORD_UNKNOWN: an event, state or status that this version does not know; @detail has it
  */
 typedef enum {
@@ -36,6 +38,7 @@ typedef enum {
   PCD_RECORD_ACTION,
   PCD_RECORD_POLICY,
   PCD_RECORD_HOLD,
+  PCD_RECORD_MEASURED,
   PCD_RECORD_UNKNOWN,
   PCD_N_RECORDS,
 } PcdRecordKind;

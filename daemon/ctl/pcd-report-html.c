@@ -30,7 +30,7 @@ static const char style[] =
     "fill:var(--ink)}.note{fill:var(--ink)}.grid{stroke:var(--line)}.bar{fill:var(--bar)}"
     ".phase,.flow,.action{fill:var(--dull)}.blocked{fill:var(--warn)}"
     ".postcopy,.flowing,.done,.completed{fill:var(--good)}.precopy,.device{fill:var(--calm)}"
-    ".paused,.failed,.stalled,.gone,.abandoned,.unfinished{fill:var(--bad)}"
+    ".retransmits,.paused,.failed,.stalled,.gone,.abandoned,.unfinished{fill:var(--bad)}"
     ".recovering,.slow,.refused{fill:var(--warn)}"
     ".mark{fill:var(--calm);stroke:var(--paper)}.mark.shutdown,.mark.cause{fill:var(--bad)}"
     "@media print{body{max-width:none;padding:0;font-size:11pt}.skip{display:none}"

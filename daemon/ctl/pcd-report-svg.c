@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The picture of an incident: a lane each for phase, flow, waiting vCPUs, actions and the network,
- * of one side or both, over one axis of time. Colours are the style sheet's, by class. */
+/* The picture of an incident: a lane each for phase, flow, waiting vCPUs and each of them, actions,
+ * the network and retransmissions, of one side or both, over one axis of time. Colours are the
+ * style sheet's, by class. */
 #include "ctl/pcd-report.h"
 
 #include <string.h>
@@ -110,6 +111,49 @@ add_blocked (Picture *self, const PcdReportSide *side)
   if (!any)
     return;
   add_label (self, "vCPUs waiting");
+  self->y += LANE + GAP;
+}
+
+static void
+add_threads (Picture *self, const PcdReportSide *side)
+{
+  for (guint i = 0; i < side->threads->len; i++) {
+    const PcdReportThread *thread = g_ptr_array_index (side->threads, i);
+    g_autofree char *label = thread->vcpu >= 0 ? g_strdup_printf ("vCPU %d waits", thread->vcpu)
+                                               : g_strdup_printf ("%d waits", thread->tid);
+    add_spans (self, label, "blocked", thread->waits);
+  }
+}
+
+/* Steps: as high as there were tries without an answer. */
+static void
+add_retransmits (Picture *self, const PcdReportSide *side)
+{
+  guint most = 0;
+
+  for (guint i = 0; i < side->samples->len; i++)
+    most = MAX (most, g_array_index (side->samples, PcdReportSample, i).retransmits);
+  if (most == 0)
+    return;
+  add_label (self, "retransmits");
+  for (guint i = 0; i < side->samples->len; i++) {
+    const PcdReportSample *sample = &g_array_index (side->samples, PcdReportSample, i);
+    const gint64 to = i + 1 < side->samples->len ? sample[1].time : side->end;
+    const double left = x_of (self, sample->time),
+                 height = (double)LANE * sample->retransmits / most;
+    char x[G_ASCII_DTOSTR_BUF_SIZE], y[G_ASCII_DTOSTR_BUF_SIZE], w[G_ASCII_DTOSTR_BUF_SIZE],
+        h[G_ASCII_DTOSTR_BUF_SIZE];
+    if (sample->retransmits == 0)
+      continue;
+    g_string_append_printf (
+        self->to,
+        "<rect class=\"retransmits\" x=\"%s\" y=\"%s\" width=\"%s\" height=\"%s\">"
+        "<title>%u retransmissions without an answer, %u segments not "
+        "acknowledged</title></rect>\n",
+        number (x, left), number (y, self->y + LANE - height),
+        number (w, MAX (x_of (self, to) - left, NARROWEST)), number (h, height),
+        sample->retransmits, sample->unacked);
+  }
   self->y += LANE + GAP;
 }
 
@@ -230,8 +274,10 @@ pcd_report_svg (GString *to, const PcdReportSide *const *sides, guint n_sides)
     add_spans (&picture, "phase", "phase", sides[i]->phases);
     add_spans (&picture, "flow", "flow", sides[i]->flows);
     add_blocked (&picture, sides[i]);
+    add_threads (&picture, sides[i]);
     add_actions (&picture, sides[i]);
     add_network (&picture, sides[i]);
+    add_retransmits (&picture, sides[i]);
     picture.y += GAP;
   }
   Picture axis = picture;

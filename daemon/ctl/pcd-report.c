@@ -9,8 +9,8 @@
 
 #define CLOCK_DIFFERENCE (60 * G_USEC_PER_SEC)
 
-static void
-span_free (PcdReportSpan *span)
+void
+pcd_report_span_free (PcdReportSpan *span)
 {
   g_free (span->word);
   g_free (span);
@@ -46,6 +46,8 @@ pcd_report_side_free (PcdReportSide *side)
   g_ptr_array_unref (side->flows);
   g_ptr_array_unref (side->actions);
   g_ptr_array_unref (side->points);
+  g_array_unref (side->samples);
+  g_ptr_array_unref (side->threads);
   json_node_unref (side->root);
   g_free (side);
 }
@@ -127,6 +129,8 @@ read_event (PcdReportSide *side, gint64 time, JsonObject *event)
     add_span (side->phases, side->began, time, from, to);
   if (g_str_equal (kind, "flow"))
     add_span (side->flows, side->began, time, from, to);
+  if (g_str_equal (kind, "measured"))
+    pcd_report_read_measured (side, time, detail);
   if (g_str_equal (kind, "cause") && to && !g_str_equal (to, "none")) {
     g_free (side->cause);
     side->cause = g_strdup (to);
@@ -225,10 +229,12 @@ pcd_report_side_new (JsonNode *root, const char *origin, GError **error)
   side->how = g_strdup (get_string (object, "how"));
   side->began = get_time (object, "began");
   side->end = MAX (get_time (object, "ended"), side->began);
-  side->phases = g_ptr_array_new_with_free_func ((GDestroyNotify)span_free);
-  side->flows = g_ptr_array_new_with_free_func ((GDestroyNotify)span_free);
+  side->phases = g_ptr_array_new_with_free_func ((GDestroyNotify)pcd_report_span_free);
+  side->flows = g_ptr_array_new_with_free_func ((GDestroyNotify)pcd_report_span_free);
   side->actions = g_ptr_array_new_with_free_func ((GDestroyNotify)action_free);
   side->points = g_ptr_array_new_with_free_func ((GDestroyNotify)point_free);
+  side->samples = g_array_new (FALSE, TRUE, sizeof (PcdReportSample));
+  side->threads = pcd_report_threads_new ();
   side->root = json_node_ref (root);
   JsonArray *entries = json_node_get_array (timeline);
   for (guint i = 0; i < json_array_get_length (entries); i++) {
@@ -238,6 +244,8 @@ pcd_report_side_new (JsonNode *root, const char *origin, GError **error)
   }
   close_spans (side->phases, side->end);
   close_spans (side->flows, side->end);
+  for (guint i = 0; i < side->threads->len; i++)
+    close_spans (((PcdReportThread *)g_ptr_array_index (side->threads, i))->waits, side->end);
   for (guint i = 0; i < side->actions->len; i++) {
     PcdReportAction *action = g_ptr_array_index (side->actions, i);
     if (action->to < action->from)

@@ -47,6 +47,32 @@ typedef struct {
 } PcdReportPoint;
 
 /**
+ * PcdReportSample: numbers of an event of kind measured.
+ * @unacked, @retransmits: of the connection that has most; 0 without any
+ */
+typedef struct {
+  gint64 time;
+  guint unacked;
+  guint retransmits;
+} PcdReportSample;
+
+/* A picture of more is none. */
+#define PCD_REPORT_MAX_THREADS 64
+
+/**
+ * PcdReportThread: a vCPU that was seen waiting for missing memory.
+ * @vcpu: its index, -1 if not known
+ * @seen: when last
+ * @waits: (element-type PcdReportSpan): the word is the path
+ */
+typedef struct {
+  int tid;
+  int vcpu;
+  gint64 seen;
+  GPtrArray *waits;
+} PcdReportThread;
+
+/**
  * PcdReportSide: one host's incident.
  * @how: (nullable): %NULL while it lasts
  * @began, @end: microseconds since the epoch; of one that lasts the end is its last entry
@@ -54,6 +80,8 @@ typedef struct {
  * @phases, @flows: (element-type PcdReportSpan)
  * @actions: (element-type PcdReportAction)
  * @points: (element-type PcdReportPoint): every event but those that tell of actions
+ * @samples: (element-type PcdReportSample)
+ * @threads: (element-type PcdReportThread)
  * @root: what all of it was read from
  */
 typedef struct {
@@ -69,6 +97,8 @@ typedef struct {
   GPtrArray *flows;
   GPtrArray *actions;
   GPtrArray *points;
+  GArray *samples;
+  GPtrArray *threads;
   JsonNode *root;
 } PcdReportSide;
 
@@ -113,6 +143,11 @@ char *pcd_report_html (const PcdReportSide *const *sides, guint n_sides);
 
 /* The same for a terminal. */
 char *pcd_report_text (const PcdReportSide *const *sides, guint n_sides);
+
+/* Reads @detail, (nullable), of an event of kind measured into @side's samples and threads. */
+void pcd_report_read_measured (PcdReportSide *side, gint64 time, const char *detail);
+GPtrArray *pcd_report_threads_new (void);
+void pcd_report_span_free (PcdReportSpan *span);
 
 /* The picture in that page: lanes over time. Appends an <svg> element. */
 void pcd_report_svg (GString *to, const PcdReportSide *const *sides, guint n_sides);

@@ -98,6 +98,7 @@ pcd_log_level_of_record (const PcdRecord *record)
     return g_strcmp0 (record->to, "stalled") == 0 ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_INFO;
   case PCD_RECORD_ARMED:
   case PCD_RECORD_BLOCKED:
+  case PCD_RECORD_MEASURED: /* never told, so it has no MESSAGE_ID */
   case PCD_N_RECORDS:
     return G_LOG_LEVEL_INFO;
   }

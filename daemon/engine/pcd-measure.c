@@ -17,6 +17,7 @@ pcd_measure_new (void)
   PcdMeasure *measure = g_new0 (PcdMeasure, 1);
 
   measure->sockets = g_ptr_array_new_with_free_func ((GDestroyNotify)socket_view_free);
+  measure->blocked = g_ptr_array_new_with_free_func (g_free);
   return measure;
 }
 
@@ -33,6 +34,9 @@ pcd_measure_copy (const PcdMeasure *measure)
   copy->traceable = measure->traceable;
   copy->evidence = g_strdup (measure->evidence);
   copy->note = g_strdup (measure->note);
+  for (guint i = 0; i < measure->blocked->len; i++)
+    g_ptr_array_add (copy->blocked,
+                     g_memdup2 (g_ptr_array_index (measure->blocked, i), sizeof (PcdBlockedView)));
   for (guint i = 0; i < measure->sockets->len; i++) {
     const PcdSocketView *from = g_ptr_array_index (measure->sockets, i);
     PcdSocketView *to = g_memdup2 (from, sizeof *from);
@@ -48,6 +52,7 @@ void
 pcd_measure_free (PcdMeasure *measure)
 {
   g_ptr_array_unref (measure->sockets);
+  g_ptr_array_unref (measure->blocked);
   g_free (measure->evidence);
   g_free (measure->note);
   g_free (measure);

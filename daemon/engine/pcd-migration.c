@@ -3,6 +3,7 @@
  * Decides nothing: what an event means is core's business. */
 #include "engine/pcd-migration.h"
 
+#include "engine/pcd-measured.h"
 #include "engine/pcd-watch.h"
 #include "libvirt/pcd-peer.h"
 #include "qmp/pcd-monitor-keeper.h"
@@ -20,6 +21,7 @@ struct _PcdMigration {
   PcdWatch *watch;
   PcdTcpLog *tcp_log; /* also over watches that are begun again */
   PcdMeasure *measure;
+  PcdMeasured measured;      /* what of it was kept with the incident */
   PcdMonitorKeeper *monitor; /* kept from the start of postcopy on: see its header */
   PcdResponse *response;     /* NULL while actions are not enabled */
   gint pid;                  /* of QEMU when it was last seen, 0 before */
@@ -221,6 +223,23 @@ take_measure (PcdMigration *m, const PcdMeasure *measure)
   }
 }
 
+/* With the incident only: who follows events is told what changed, not each sample. */
+static void
+keep_measured (PcdMigration *m, const PcdMeasure *measure)
+{
+  const gint64 incident = m->response ? pcd_response_get_incident (m->response) : 0;
+  g_autoptr (PcdRecord) record = NULL;
+  g_autofree char *to = NULL, *detail = NULL;
+
+  if (!pcd_measured_take (&m->measured, incident, g_get_monotonic_time (), measure, &to, &detail))
+    return;
+  record = pcd_teller_compose_aside (m->env->teller, PCD_RECORD_MEASURED, to, detail);
+  record->uuid = g_strdup (m->uuid);
+  record->domain = g_strdup (m->name);
+  record->role = m->state.role;
+  pcd_journal_add_record (m->env->response->journal, incident, record);
+}
+
 static void
 on_watch_event (const PcdEvent *event, const PcdMeasure *measure, gpointer data)
 {
@@ -228,6 +247,8 @@ on_watch_event (const PcdEvent *event, const PcdMeasure *measure, gpointer data)
 
   take_measure (m, measure);
   pcd_migration_apply (m, event);
+  if (event->kind == PCD_EVENT_NET || event->kind == PCD_EVENT_SOCKET_CLOSED)
+    keep_measured (m, measure);
 }
 
 static void
@@ -251,6 +272,7 @@ on_watch_measured (const PcdMeasure *measure, gpointer data)
 
   tell_blocked (m, measure);
   take_measure (m, measure);
+  keep_measured (m, measure);
   update_response (m);
   notify_changed (m);
 }
@@ -408,6 +430,7 @@ pcd_migration_free (PcdMigration *m)
   g_clear_pointer (&m->watch, pcd_watch_stop);
   pcd_tcp_log_unref (m->tcp_log);
   g_clear_pointer (&m->measure, pcd_measure_free);
+  pcd_measured_clear (&m->measured);
   if (m->monitor)
     pcd_monitor_keeper_stop (m->monitor);
   g_clear_pointer (&m->monitor, pcd_monitor_keeper_unref);

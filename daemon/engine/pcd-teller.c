@@ -58,6 +58,17 @@ pcd_teller_compose (
   return record;
 }
 
+PcdRecord *
+pcd_teller_compose_aside (PcdTeller *teller, PcdRecordKind kind, const char *to, const char *detail)
+{
+  const guint64 seq = teller->seq;
+  PcdRecord *record = pcd_teller_compose (teller, kind, NULL, to, detail);
+
+  teller->seq = seq;
+  record->seq = MAX (seq, 1);
+  return record;
+}
+
 void
 pcd_teller_tell (PcdTeller *teller, PcdRecord *record)
 {

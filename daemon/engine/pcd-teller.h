@@ -25,6 +25,18 @@ void pcd_teller_add_listener (PcdTeller *teller, const PcdListener *listener, gp
 PcdRecord *pcd_teller_compose (
     PcdTeller *teller, PcdRecordKind kind, const char *from, const char *to, const char *detail);
 
+/**
+ * pcd_teller_compose_aside:
+ *
+ * A record that is not told to listeners: it has the number of the last one that was.
+ *
+ * Returns: (transfer full)
+ */
+PcdRecord *pcd_teller_compose_aside (PcdTeller *teller,
+                                     PcdRecordKind kind,
+                                     const char *to,
+                                     const char *detail);
+
 /* Keeps @record, (transfer full), and tells it. */
 void pcd_teller_tell (PcdTeller *teller, PcdRecord *record);
 

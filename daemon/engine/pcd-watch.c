@@ -155,6 +155,16 @@ find_process (Look *look, Message *message)
 }
 
 static void
+add_blocked (PcdMeasure *measure, const PcdThread *thread)
+{
+  const PcdBlockedView view = { thread->tid, thread->class.vcpu, thread->class.path,
+                                thread->blocked_usec };
+
+  measure->n_blocked_vcpus++;
+  g_ptr_array_add (measure->blocked, g_memdup2 (&view, sizeof view));
+}
+
+static void
 count_threads (Look *look, PcdMeasure *measure)
 {
   /* Only while nothing flows, that is when it matters, is there time for a thorough look. */
@@ -170,7 +180,8 @@ count_threads (Look *look, PcdMeasure *measure)
     gboolean blocked = thread->class.blocked == PCD_ANSWER_YES;
 
     measure->n_vcpus += thread->class.is_vcpu;
-    measure->n_blocked_vcpus += thread->class.is_vcpu && blocked;
+    if (thread->class.is_vcpu && blocked)
+      add_blocked (measure, thread);
     measure->n_blocked_others += !thread->class.is_vcpu && blocked;
     if (pcd_socket_thread_is_migration (thread->name)) {
       n_migration++;

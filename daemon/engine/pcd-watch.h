@@ -14,6 +14,18 @@ G_BEGIN_DECLS
 typedef struct _PcdWatch PcdWatch;
 
 /**
+ * PcdBlockedView: a vCPU that waits for a missing page.
+ * @vcpu: its index, -1 if not known
+ * @blocked_usec: for how long, -1 if the kernel does not tell
+ */
+typedef struct {
+  gint tid;
+  gint vcpu;
+  PcdFaultPath path;
+  gint64 blocked_usec;
+} PcdBlockedView;
+
+/**
  * PcdMeasure: the last look at a QEMU.
  * @pid: QEMU, 0 if not found
  * @n_vcpus: vCPU threads
@@ -21,6 +33,7 @@ typedef struct _PcdWatch PcdWatch;
  * @n_blocked_others: other threads that do
  * @kickable: whether QMP `stop` would get past every thread; only measured without a connection
  * @traceable: whether a debugger could attach to every thread; likewise
+ * @blocked: (element-type PcdBlockedView): the vCPUs of @n_blocked_vcpus
  * @sockets: (element-type PcdSocketView): migration connections
  * @evidence: (nullable): on what the judgement about the network rests
  * @note: (nullable): what could not be done, and why
@@ -32,6 +45,7 @@ typedef struct {
   guint n_blocked_others;
   PcdAnswer kickable;
   PcdAnswer traceable;
+  GPtrArray *blocked;
   GPtrArray *sockets;
   char *evidence;
   char *note;

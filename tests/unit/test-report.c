@@ -138,6 +138,72 @@ test_odd (void)
   g_assert_nonnull (strstr (page, "it is not over yet"));
 }
 
+static PcdReportSide *
+parse_measured (const char *const *details, guint n)
+{
+  g_autoptr (GString) timeline = g_string_new (NULL);
+  g_autofree char *text = NULL;
+
+  for (guint i = 0; i < n; i++)
+    g_string_append_printf (timeline,
+                            "%s{\"time\":\"2026-11-22T10:00:0%uZ\",\"type\":\"event\",\"event\":"
+                            "{\"kind\":\"measured\",\"to\":\"1 of 2 vCPUs blocked\","
+                            "\"detail\":\"%s\"}}",
+                            i ? "," : "", i + 1, details[i]);
+  text = g_strdup_printf (INCIDENT (U, "destination", "10:00:00", ENDED ("10:00:09"), "%s"),
+                          timeline->str);
+  return parse (text, NULL);
+}
+
+/* Waits end where a thread is not named any more, or waits elsewhere; other words are left alone.
+ */
+static void
+test_measured (void)
+{
+  static const char *const details[] = {
+    "a -> b: unacked 10, retransmits 0, heard 1.0 s ago",
+    "a -> b: unacked 12, retransmits 3, heard 1.0 s ago; c -> d: unacked 1, retransmits 2, heard "
+    "0.0 s ago; thread 7 (vCPU 0) blocked: kernel-side-copy for 1.0 s",
+    "thread 7 (vCPU 0) blocked: kernel-side-copy for 2.0 s",
+    "thread 7 (vCPU 0) blocked: kvm-slow-page-fault; thread 8 (vCPU -1) blocked: userspace-fault",
+    "thread 7 (vCPU 0) blocked: kvm-slow-page-fault; <b>; thread x (",
+    "",
+    "thread 7 (vCPU 0) blocked: unknown",
+  };
+  g_autoptr (PcdReportSide) side = parse_measured (details, G_N_ELEMENTS (details));
+  static const struct {
+    guint thread;
+    int from, to;
+    const char *path;
+  } waits[] = {
+    { 0, 2, 4, "kernel-side-copy" },
+    { 0, 4, 6, "kvm-slow-page-fault" },
+    { 0, 7, 9, "unknown" },
+    { 1, 4, 5, "userspace-fault" },
+  };
+  guint seen[2] = { 0 };
+
+  g_assert_cmpuint (side->samples->len, ==, G_N_ELEMENTS (details));
+  g_assert_cmpuint (g_array_index (side->samples, PcdReportSample, 1).retransmits, ==, 3);
+  g_assert_cmpuint (g_array_index (side->samples, PcdReportSample, 1).unacked, ==, 12);
+  g_assert_cmpuint (g_array_index (side->samples, PcdReportSample, 2).retransmits, ==, 0);
+  g_assert_cmpuint (side->threads->len, ==, 2);
+  for (guint i = 0; i < G_N_ELEMENTS (waits); i++) {
+    const PcdReportThread *thread = g_ptr_array_index (side->threads, waits[i].thread);
+    const PcdReportSpan *span = g_ptr_array_index (thread->waits, seen[waits[i].thread]++);
+    g_assert_cmpstr (span->word, ==, waits[i].path);
+    g_assert_cmpint (span->from - side->began, ==, waits[i].from * G_USEC_PER_SEC);
+    g_assert_cmpint (span->to - side->began, ==, waits[i].to * G_USEC_PER_SEC);
+  }
+  const PcdReportSide *const sides[] = { side };
+  g_autofree char *page = pcd_report_html (sides, 1);
+  g_assert_nonnull (strstr (page, ">vCPU 0 waits<"));
+  g_assert_nonnull (strstr (page, ">8 waits<"));
+  g_assert_nonnull (strstr (page, ">retransmits<"));
+  g_assert_nonnull (strstr (page, "3 retransmissions without an answer, 12 segments"));
+  g_assert_nonnull (strstr (page, "<td>measured</td><td>1 of 2 vCPUs blocked: thread 7"));
+}
+
 static void
 test_hostile (void)
 {
@@ -171,6 +237,7 @@ main (int argc, char **argv)
   g_test_add_func ("/report/pairs", test_pairs);
   g_test_add_func ("/report/no-incident", test_no_incident);
   g_test_add_func ("/report/odd", test_odd);
+  g_test_add_func ("/report/measured", test_measured);
   g_test_add_func ("/report/hostile", test_hostile);
   return g_test_run ();
 }

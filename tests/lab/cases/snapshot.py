@@ -2,6 +2,7 @@
 """The memory of a guest that is on two hosts, kept on both and made one again; and nothing, or all
 of it, when it is cut short."""
 
+import json
 import os
 import subprocess
 import time
@@ -170,6 +171,19 @@ def mount_cgroup2_both(lab):
         mount_cgroup2(host)
 
 
+def check_measured(path):
+    """The incident's timeline has looks at QEMU in it, each of which differs from the one before."""
+    with open(os.path.join(path, "incident.json")) as f:
+        told = [entry["event"] for entry in json.load(f)["timeline"] if entry["type"] == "event"]
+    looks = [event for event in told if event["kind"] == "measured"]
+    print(f"# {[(look['to'], look.get('detail')) for look in looks]}")
+    assert any(", retransmits " in look.get("detail", "") for look in looks), looks
+    if looks[0]["role"] == "destination":
+        assert any(" blocked: " in look.get("detail", "") for look in looks), looks
+    for a, b in zip(looks, looks[1:]):
+        assert b["monotonic-usec"] - a["monotonic-usec"] > 900000, (a, b)
+
+
 def check_tcp_info(path, connection):
     """The connection's last seconds, told when it had ended: it flowed, was cut, was shut down."""
     with open(os.path.join(path, "tcp-info.txt")) as f:
@@ -203,6 +217,7 @@ def by_daemon(lab):
     assert one["migration"]["connection"] == other["migration"]["connection"]
     assert one["incident"] and other["incident"]
     for host in lab.hosts:
+        check_measured(only_bundle(host))
         check_tcp_info(only_bundle(host), one["migration"]["connection"])
     check_merged(lab, watched.vm)
     cut.heal()
