@@ -321,6 +321,9 @@ run (const Options *options, const PcdConfig *config, const char *bus_address)
     g_unix_signal_add (SIGHUP, on_reload_signal, &self),
   };
 
+  /* To the end of the process: with the loop over and the context nobody's, other threads'
+   * g_main_context_invoke () would call back at once, in their own thread. */
+  g_main_context_acquire (NULL);
   g_main_loop_run (loop);
 
   for (guint i = 0; i < G_N_ELEMENTS (signals); i++)
