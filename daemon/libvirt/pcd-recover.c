@@ -32,6 +32,11 @@ pcd_recover_judge_status (PcdQemuStatus status,
     *ret_reason = g_strdup ("QEMU is recovering already");
     return FALSE;
   case PCD_QEMU_COMPLETED:
+    if (g_str_equal (word, PCD_VIR_QMP_GONE)) { /* killed, or recovered by another and over */
+      *ret_outcome = PCD_OUTCOME_REFUSED;
+      *ret_reason = g_strdup ("the domain is not on this host any more");
+      return FALSE;
+    }
     *ret_outcome = PCD_OUTCOME_DONE;
     *ret_reason = g_strdup ("the migration has completed");
     return FALSE;

@@ -58,7 +58,7 @@ pcd_vir_qmp_query_migrate (virDomainPtr domain, char **ret_word, GError **error)
 
   reply = pcd_vir_qmp (domain, "{\"execute\":\"query-migrate\"}", &failure);
   if (!reply && failure->domain == PCD_VIR_ERROR && is_gone (domain)) {
-    *ret_word = g_strdup ("completed");
+    *ret_word = g_strdup (PCD_VIR_QMP_GONE);
     return PCD_QEMU_COMPLETED;
   }
   if (!reply)

@@ -21,12 +21,16 @@ G_BEGIN_DECLS
  */
 char *pcd_vir_qmp (virDomainPtr domain, const char *line, GError **error);
 
+/* Said in place of QEMU's word when there is no such domain. */
+#define PCD_VIR_QMP_GONE "gone"
+
 /**
  * pcd_vir_qmp_query_migrate:
- * @ret_word: (out) (transfer full): QEMU's word; not written on failure
+ * @ret_word: (out) (transfer full): QEMU's word, or %PCD_VIR_QMP_GONE; not written on failure
  *
- * Returns: the migration's status; "completed" too when the domain is gone from there, as libvirt
- *   ends it on completion. %PCD_QEMU_UNKNOWN with @error set if it could not be asked
+ * Returns: the migration's status; completed too when the domain is gone from there, as libvirt
+ *   ends it on completion (the word tells which). %PCD_QEMU_UNKNOWN with @error set if it could not
+ * be asked
  */
 PcdQemuStatus pcd_vir_qmp_query_migrate (virDomainPtr domain, char **ret_word, GError **error);
 

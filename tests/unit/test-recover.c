@@ -7,6 +7,7 @@
 #include "engine/pcd-peers.h"
 #include "host/pcd-owner.h"
 #include "libvirt/pcd-recover.h"
+#include "libvirt/pcd-vir-qmp.h"
 
 static PcdPeers *
 two_peers (void)
@@ -108,6 +109,13 @@ test_status (void)
       g_assert_nonnull (reason);
     }
   }
+
+  /* Killed in the pause, such as by an operator: nothing has completed. */
+  PcdOutcome outcome = PCD_OUTCOME_DONE;
+  g_autofree char *reason = NULL;
+  g_assert_false (
+      pcd_recover_judge_status (PCD_QEMU_COMPLETED, PCD_VIR_QMP_GONE, &outcome, &reason));
+  g_assert_cmpint (outcome, ==, PCD_OUTCOME_REFUSED);
 }
 
 static void
