@@ -162,8 +162,8 @@ test_measured (void)
 {
   static const char *const details[] = {
     "a -> b: unacked 10, retransmits 0, heard 1.0 s ago",
-    "a -> b: unacked 12, retransmits 3, heard 1.0 s ago; c -> d: unacked 1, retransmits 2, heard "
-    "0.0 s ago; thread 7 (vCPU 0) blocked: kernel-side-copy for 1.0 s",
+    ("a -> b: unacked 12, retransmits 3, heard 1.0 s ago; c -> d: unacked 1, retransmits 2, heard "
+     "0.0 s ago; thread 7 (vCPU 0) blocked: kernel-side-copy for 1.0 s"),
     "thread 7 (vCPU 0) blocked: kernel-side-copy for 2.0 s",
     "thread 7 (vCPU 0) blocked: kvm-slow-page-fault; thread 8 (vCPU -1) blocked: userspace-fault",
     "thread 7 (vCPU 0) blocked: kvm-slow-page-fault; <b>; thread x (",
