@@ -40,8 +40,14 @@ stacks (const PcdDebugWork *work)
 
   if (!text)
     return pcd_action_fail (work->reason, "%s", error->message);
-  if (!write_all (work->fd, text))
-    return pcd_action_fail (work->reason, "cannot write %s: %s", work->path, g_strerror (errno));
+  if (!write_all (work->fd, text)) {
+    const int saved_errno = errno;
+
+    if (ftruncate (work->fd, 0) < 0) /* half of them is none */
+      g_warning ("%s: %s", work->path, g_strerror (errno));
+    return pcd_action_fail (work->reason, "cannot write %s: %s", work->path,
+                            g_strerror (saved_errno));
+  }
   return pcd_action_done (work->reason, "%u threads, from /proc alone: %s", n_threads, work->path);
 }
 

@@ -68,6 +68,22 @@ def rule_2(lab):
     recover_and_verify(lab, watched, made)
 
 
+def full_disk(lab, name, pid):
+    """No room for the output: told, nothing of it is left, and QEMU is as it was."""
+    folder = "/var/lib/postcopyd/debug"
+    lab.dst.run("mount", "-t", "tmpfs", "-o", "size=16k,mode=700", "tmpfs", folder)
+    for mode in ("core", "backtrace", "stacks"):
+        if mode == "stacks":  # which are short
+            lab.dst.run("sh", "-c", f"cat /dev/zero >{folder}/filler", check=False)
+        done = lab.dst.ctl("debug", name, "--mode", mode, timeout=60)
+        assert done.rc == 1 and "No space left" in done.err, done
+        left = [n for n in lab.dst.run("ls", "-A", folder).out.split() if n != "filler"]
+        assert left == [], (mode, left)
+        untouched(lab, pid)
+    lab.dst.run("umount", folder)
+    print("# a full disk: " + done.err.strip())
+
+
 @case("long-debug-backtrace-tcg", lab={"tcg": True}, timeout=240)
 def backtrace_tcg(lab):
     """A TCG vCPU waits in user mode: QEMU is held for a moment, every thread has its backtrace, QEMU
@@ -90,11 +106,13 @@ def backtrace_tcg(lab):
     print(f"# 20 backtraces of {threads} threads: {min(took):.1f} to {max(took):.1f} s each; QEMU "
           f"stood still for {min(stood)} to {max(stood)} ms")
     assert len(output_files(lab.dst)) == 20
-    for _ in range(3):
+    for _ in range(20):
         done = lab.dst.run("sh", "-c", '"$@" >/dev/null', "sh", lab.dst.build_path("postcopyctl"),
                            "--bus", BUS, "debug", name, "--mode", "core", timeout=60)
         untouched(lab, pid)
+        assert lab.dst.ctl("debug", name, "--mode", "stacks").rc == 0
     print(f"# {done.err.strip()}")
+    full_disk(lab, name, pid)
     core = lab.dst.inside(done.err.strip().rsplit(": ", 1)[1])
     read = proc.run([GDB, "-nx", "-batch", "-iex", "set auto-load no", "-ex", "info threads",
                      f"/proc/{pid}/exe", core], timeout=60)

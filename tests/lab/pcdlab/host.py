@@ -156,9 +156,20 @@ class Host:
         if os.path.isdir(shared):  # saves libvirt's first probing of every QEMU binary
             shutil.copytree(shared, self.path("cache/qemu/capabilities"), dirs_exist_ok=True)
 
-    def start_daemons(self):
+    def start_bus(self):
         self.spawn("dbus", ["dbus-daemon", "--nofork", "--nopidfile",
                             "--config-file=/etc/postcopyd/bus.conf"])
+
+    def restart_bus(self):
+        """Everybody on it is cut off."""
+        pid = self._pid("dbus")
+        proc.kill(pid)
+        if not proc.wait_gone(pid, 5):
+            raise LabError(f"the bus of {self.name} did not end")
+        self.start_bus()
+
+    def start_daemons(self):
+        self.start_bus()
         self.spawn("virtlogd", ["virtlogd"])
         self.start_libvirtd(wait=False)
 
