@@ -47,6 +47,23 @@ def wait_paused(watched, host):
     wait_for(knows, 30, f"phase paused on {host.name}")
 
 
+def name_of(task):
+    """Empty if it has ended meanwhile."""
+    try:
+        with open(f"{task}/comm") as f:
+            return f.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def target_of(link):
+    """Empty if it was closed meanwhile."""
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:
+        return ""
+
+
 class Round:
     """One snapshot on one host, and what strikes it."""
 
@@ -107,10 +124,9 @@ class Round:
         def held():
             names = []
             for task in os.listdir(f"/proc/{pid}/task"):
-                with open(f"/proc/{pid}/task/{task}/comm") as f:
-                    names += [f"thread {task}"] if f.read().strip() == "snapshot" else []
+                names += [f"thread {task}"] if name_of(f"/proc/{pid}/task/{task}") == "snapshot" else []
             for fd in os.listdir(f"/proc/{pid}/fd"):
-                path = os.readlink(f"/proc/{pid}/fd/{fd}")
+                path = target_of(f"/proc/{pid}/fd/{fd}")
                 names += [path] if FOLDER in path or SMALL in path or path.endswith("/mem") else []
             return names
         wait_for(lambda: not held(), 10, f"nothing left in postcopyd: {self}")
