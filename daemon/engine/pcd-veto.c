@@ -4,6 +4,7 @@
 
 #include "core/pcd-json.h"
 #include "core/pcd-record.h"
+#include "host/pcd-child.h"
 #include "host/pcd-trusted-file.h"
 
 #include <errno.h>
@@ -13,8 +14,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,47 +57,19 @@ veto_unref (PcdVeto *veto)
 
 /* ---- in the thread ---- */
 
-/* In the child, between fork () and exec (): async-signal-safe calls only. */
-static void
-prepare_child (gpointer data)
-{
-  sigset_t none;
-
-  setsid ();
-  sigemptyset (&none);
-  sigprocmask (SIG_SETMASK, &none, NULL);
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid () != GPOINTER_TO_INT (data)) /* we died before that was set */
-    _exit (127);
-}
-
-/* A file and not a pipe: nothing waits for a hook that does not read. */
-static int
-make_input (const char *text)
-{
-  int fd = memfd_create ("veto-question", MFD_CLOEXEC);
-
-  if (fd < 0 || write (fd, text, strlen (text)) < 0 || lseek (fd, 0, SEEK_SET) < 0) {
-    if (fd >= 0)
-      close (fd);
-    return -1;
-  }
-  return fd;
-}
-
 static gboolean
 start (PcdVeto *veto, int output, GPid *ret_pid, GError **error)
 {
   static const char *const environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8",
                                              "HOME=/", NULL };
-  int input = make_input (veto->input);
+  int input = pcd_child_input ("veto-question", veto->input, "");
 
   if (input < 0) {
     g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "%s", g_strerror (errno));
     return FALSE;
   }
   gboolean ok = g_spawn_async_with_fds (
-      "/", veto->argv, (char **)environment, G_SPAWN_DO_NOT_REAP_CHILD, prepare_child,
+      "/", veto->argv, (char **)environment, G_SPAWN_DO_NOT_REAP_CHILD, pcd_child_prepare,
       GINT_TO_POINTER (getpid ()), ret_pid, input, output, -1, error);
   close (input);
   return ok;

@@ -3,48 +3,19 @@
 #include "sinks/exec/pcd-exec-run.h"
 
 #include "core/pcd-record.h"
+#include "host/pcd-child.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define MAX_TEXT  300
 #define MAX_LINES 3
-
-/* In the child, between fork () and exec (): async-signal-safe calls only. */
-static void
-prepare_child (gpointer data)
-{
-  sigset_t none;
-
-  setsid ();
-  sigemptyset (&none);
-  sigprocmask (SIG_SETMASK, &none, NULL);
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid () != GPOINTER_TO_INT (data)) /* we died before that was set */
-    _exit (127);
-}
-
-static int
-make_input (const char *text)
-{
-  int fd = memfd_create ("event", MFD_CLOEXEC);
-
-  if (fd < 0 || write (fd, text, strlen (text)) < 0 || write (fd, "\n", 1) < 0 ||
-      lseek (fd, 0, SEEK_SET) < 0) {
-    if (fd >= 0)
-      close (fd);
-    return -1;
-  }
-  return fd;
-}
 
 /* More is read and thrown away: a full pipe would stop it. */
 static void
@@ -60,14 +31,15 @@ read_some (int fd, GString *text)
 static gboolean
 start (char **argv, char **environment, const char *input, int errors, GPid *pid, GError **error)
 {
-  int in = make_input (input), out = open ("/dev/null", O_WRONLY | O_CLOEXEC);
+  int in = pcd_child_input ("event", input, "\n"), out = open ("/dev/null", O_WRONLY | O_CLOEXEC);
   gboolean ok = FALSE;
 
   if (in < 0 || out < 0)
     g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (errno), "%s", g_strerror (errno));
   else
-    ok = g_spawn_async_with_fds ("/", argv, environment, G_SPAWN_DO_NOT_REAP_CHILD, prepare_child,
-                                 GINT_TO_POINTER (getpid ()), pid, in, out, errors, error);
+    ok = g_spawn_async_with_fds ("/", argv, environment, G_SPAWN_DO_NOT_REAP_CHILD,
+                                 pcd_child_prepare, GINT_TO_POINTER (getpid ()), pid, in, out,
+                                 errors, error);
   if (in >= 0)
     close (in);
   if (out >= 0)
