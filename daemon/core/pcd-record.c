@@ -173,6 +173,16 @@ get_int (JsonObject *object, const char *name)
   return node && json_node_get_value_type (node) == G_TYPE_INT64 ? json_node_get_int (node) : 0;
 }
 
+gint64
+pcd_time_from_rfc3339 (const char *text)
+{
+  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
+  g_autoptr (GDateTime) time = text ? g_date_time_new_from_iso8601 (text, utc) : NULL;
+
+  return time ? g_date_time_to_unix (time) * G_USEC_PER_SEC + g_date_time_get_microsecond (time)
+              : -1;
+}
+
 PcdRecord *
 pcd_record_from_json (const char *line, GError **error)
 {
@@ -185,17 +195,15 @@ pcd_record_from_json (const char *line, GError **error)
     return NULL;
   }
   JsonObject *object = json_node_get_object (root);
-  const char *time = get_string (object, "time");
-  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
-  g_autoptr (GDateTime) when = time ? g_date_time_new_from_iso8601 (time, utc) : NULL;
-  if (!when || !get_string (object, "kind")) {
+  const gint64 time = pcd_time_from_rfc3339 (get_string (object, "time"));
+  if (time < 0 || !get_string (object, "kind")) {
     g_set_error (error, JSON_PARSER_ERROR, JSON_PARSER_ERROR_INVALID_DATA,
                  "a record must have a time and a kind");
     return NULL;
   }
   PcdRecord *record = g_new0 (PcdRecord, 1);
   record->seq = (guint64)get_int (object, "seq");
-  record->time = g_date_time_to_unix (when) * G_USEC_PER_SEC + g_date_time_get_microsecond (when);
+  record->time = time;
   record->monotonic = get_int (object, "monotonic-usec");
   record->kind = kind_from_string (get_string (object, "kind"));
   record->uuid = g_strdup (get_string (object, "uuid"));

@@ -112,6 +112,14 @@ PcdRecord *pcd_record_from_json (const char *line, GError **error);
 char *pcd_time_to_rfc3339 (gint64 usec);
 
 /**
+ * pcd_time_from_rfc3339:
+ * @text: (nullable): such a time; in UTC if it has no zone
+ *
+ * Returns: microseconds since the epoch, -1 if it is none
+ */
+gint64 pcd_time_from_rfc3339 (const char *text);
+
+/**
  * pcd_time_to_text:
  * @usec: microseconds since the epoch
  *

@@ -74,12 +74,7 @@ get_int (JsonObject *object, const char *name)
 static gint64
 get_time (JsonObject *object, const char *name)
 {
-  const char *text = get_string (object, name);
-  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
-  g_autoptr (GDateTime) time = text ? g_date_time_new_from_iso8601 (text, utc) : NULL;
-
-  return time ? g_date_time_to_unix (time) * G_USEC_PER_SEC + g_date_time_get_microsecond (time)
-              : -1;
+  return pcd_time_from_rfc3339 (get_string (object, name));
 }
 
 /* What lasts from now on; what lasted before ends, or began with the incident. */

@@ -30,14 +30,9 @@ get_string (JsonObject *object, const char *name)
 static char *
 get_time (JsonObject *object, const char *name)
 {
-  const char *text = get_string (object, name);
-  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
-  g_autoptr (GDateTime) time = text ? g_date_time_new_from_iso8601 (text, utc) : NULL;
+  const gint64 time = pcd_time_from_rfc3339 (get_string (object, name));
 
-  if (!time)
-    return g_strdup ("-");
-  return pcd_time_to_text (g_date_time_to_unix (time) * G_USEC_PER_SEC +
-                           g_date_time_get_microsecond (time));
+  return time < 0 ? g_strdup ("-") : pcd_time_to_text (time);
 }
 
 static char *

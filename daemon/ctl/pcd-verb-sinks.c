@@ -25,14 +25,10 @@ get_text (JsonObject *sink, const char *name)
 static char *
 get_time (JsonObject *sink, const char *name)
 {
-  const char *text = json_object_get_string_member_with_default (sink, name, NULL);
-  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
-  g_autoptr (GDateTime) time = text ? g_date_time_new_from_iso8601 (text, utc) : NULL;
+  const gint64 time =
+      pcd_time_from_rfc3339 (json_object_get_string_member_with_default (sink, name, NULL));
 
-  if (!time)
-    return g_strdup ("-");
-  return pcd_time_to_text (g_date_time_to_unix (time) * G_USEC_PER_SEC +
-                           g_date_time_get_microsecond (time));
+  return time < 0 ? g_strdup ("-") : pcd_time_to_text (time);
 }
 
 static void
