@@ -96,7 +96,7 @@ static const PcdActionSpec specs[PCD_N_ACTIONS] = {
   },
   [PCD_ACTION_RESUME] = {
     .name = "resume", .summary = "undo our own stop or freeze", .roles = DESTINATION,
-    .handles_guest = TRUE, .repeatable = TRUE,
+    .handles_guest = TRUE, .repeatable = TRUE, .undoes = TRUE,
     .whens = W (POSTCOPY) | W (FLOWING) | W (COMPLETED), .retry = { 500 * MS_I, 2, 10 * S_I, 0 },
   },
   [PCD_ACTION_DESTROY] = {

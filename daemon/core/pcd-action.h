@@ -137,6 +137,7 @@ typedef struct {
  * @ends_condition: its success shows as the end of the step's condition; as long as that holds it
  *   is tried again, whatever it reported
  * @yields: not done while paused by an operator's own wish
+ * @undoes: undoes what was done for this migration, and nothing else: needless where nothing was
  * @retry: defaults
  * @params: beyond those of #PcdRetry, which every action has; ended by a %NULL name
  */
@@ -154,6 +155,7 @@ typedef struct {
   gboolean once;
   gboolean ends_condition;
   gboolean yields;
+  gboolean undoes;
   PcdRetry retry;
   PcdParamSpec params[PCD_ACTION_MAX_PARAMS + 1];
 } PcdActionSpec;

@@ -32,6 +32,7 @@ record_of (const PcdLadder *ladder, const PcdPolicy *policy, guint step)
 gboolean
 pcd_ladder_foresee (const PcdLadder *ladder,
                     const PcdPolicy *policy,
+                    gboolean untouched,
                     PcdActionKind *ret_action,
                     gint64 *ret_when)
 {
@@ -47,7 +48,8 @@ pcd_ladder_foresee (const PcdLadder *ladder,
     gint64 due = pcd_ladder_held_until (ladder, step, step->action);
 
     const PcdActionSpec *spec = pcd_action_get_spec (step->action);
-    if (!clock->in || !(spec->roles & ~spec->hung_roles & 1u << ladder->role))
+    if (!clock->in || !(spec->roles & ~spec->hung_roles & 1u << ladder->role) ||
+        (untouched && spec->undoes))
       continue;
     /* What still runs may be of an earlier spell; the rest was begun anew with this one. */
     if (record && (record->status == PCD_STEP_RUNNING || record->status == PCD_STEP_DONE ||

@@ -12,6 +12,7 @@ G_BEGIN_DECLS
 
 /**
  * pcd_ladder_foresee:
+ * @untouched: as in #PcdLadderInput
  * @ret_action: (out): the next action; `do`, though it may be `else` when the time comes
  * @ret_when: (out): microseconds of CLOCK_MONOTONIC, maybe in the past: then it waits for its turn;
  * or %PCD_FORESEE_PEER_ANSWERS
@@ -20,6 +21,7 @@ G_BEGIN_DECLS
  */
 gboolean pcd_ladder_foresee (const PcdLadder *ladder,
                              const PcdPolicy *policy,
+                             gboolean untouched,
                              PcdActionKind *ret_action,
                              gint64 *ret_when);
 

@@ -587,6 +587,8 @@ is_allowed (Run *run, PcdLadderRecord *record, PcdActionKind action)
 
   if (spec->hung_roles & 1u << run->ladder->role && !run->input->hung)
     return FALSE;
+  if (spec->undoes && run->input->untouched)
+    return FALSE;
   if (run->ladder->operator_running > 0 && action != PCD_ACTION_NOTIFY)
     return FALSE;
   if (run->input->state->unattended && action != PCD_ACTION_NOTIFY)

@@ -135,6 +135,8 @@ typedef struct {
  * @dry_run: tell what would be done
  * @allow_destroy: the host's own configuration has allow-destroy
  * @hung: QEMU may answer nothing until a page comes: a `stop` is pending
+ * @untouched: there was no trouble and nothing was begun for this migration, nor found held still:
+ *   there is nothing to undo
  */
 typedef struct {
   PcdPolicy *policy;
@@ -144,6 +146,7 @@ typedef struct {
   gboolean dry_run;
   gboolean allow_destroy;
   gboolean hung;
+  gboolean untouched;
 } PcdLadderInput;
 
 /**

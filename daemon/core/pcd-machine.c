@@ -77,6 +77,13 @@ pcd_state_init (PcdRole role, gint64 now)
   return (PcdState){ .role = role, .phase_since = now, .flow_since = now };
 }
 
+gboolean
+pcd_state_is_trouble (const PcdState *state)
+{
+  return state->phase == PCD_PHASE_PAUSED || state->phase == PCD_PHASE_RECOVERING ||
+         state->flow == PCD_FLOW_STALLED;
+}
+
 static void
 set_flow (PcdState *state, PcdFlow flow, gint64 now)
 {

@@ -56,6 +56,9 @@ typedef enum {
  */
 PcdState pcd_state_init (PcdRole role, gint64 now);
 
+/* Whether a guest may be waiting for pages that do not come: what begins an incident. */
+gboolean pcd_state_is_trouble (const PcdState *state);
+
 /**
  * pcd_machine_step:
  * @state: the state before

@@ -17,6 +17,7 @@ typedef struct {
   gint64 wakeup;
   guint64 recovering; /* ticket of a recover that waits for the trace, or 0 */
   gboolean stirred;
+  gboolean touched; /* by trouble or an action */
 } Replay;
 
 typedef struct {
@@ -204,6 +205,7 @@ apply_record (Replay *replay, const PcdRecord *record)
   default:
     break;
   }
+  replay->touched |= pcd_state_is_trouble (state);
 }
 
 static void feed (Simulation *simulation, Replay *replay, PcdLadderEvent event, gint64 now);
@@ -233,13 +235,15 @@ feed (Simulation *simulation, Replay *replay, PcdLadderEvent event, gint64 now)
 {
   PcdLadderInput input = { .policy = simulation->policy,
                            .state = &replay->state,
-                           .allow_destroy = simulation->options->allow_destroy };
+                           .allow_destroy = simulation->options->allow_destroy,
+                           .untouched = !replay->touched };
   PcdLadderEffects effects;
 
   memcpy (input.facts, simulation->options->facts, sizeof input.facts);
   input.facts[PCD_PREDICATE_BLOCKED] = replay->blocked;
   replay->ladder = pcd_ladder_step (&replay->ladder, &input, &event, now, &effects);
   replay->wakeup = effects.wakeup;
+  replay->touched |= effects.n > 0;
   for (guint i = 0; i < effects.n; i++)
     carry_out (simulation, replay, &effects.effects[i], now);
 }

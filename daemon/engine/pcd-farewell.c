@@ -6,15 +6,6 @@
 #include "core/pcd-types.h"
 #include "engine/pcd-log.h"
 #include "host/pcd-freezer.h"
-#include "host/pcd-threads.h"
-
-static gboolean
-is_frozen_by_us (pid_t pid)
-{
-  g_autoptr (PcdThreadReport) threads = pcd_threads_read (pid, PCD_THREADS_CHEAP, NULL);
-
-  return threads && pcd_freezer_look (pid, threads).n_marked > 0;
-}
 
 static void
 tell_if_held (const PcdMigrationView *migration, gpointer data)
@@ -24,7 +15,7 @@ tell_if_held (const PcdMigrationView *migration, gpointer data)
 
   if (migration->state.role != PCD_ROLE_DESTINATION || migration->pid <= 0)
     return;
-  if (is_frozen_by_us (migration->pid))
+  if (pcd_freezer_holds (migration->pid))
     how = "frozen";
   else if (migration->we_stopped)
     how = "stopped";

@@ -4,6 +4,7 @@
 #include "engine/pcd-migration.h"
 
 #include "engine/pcd-measured.h"
+#include "host/pcd-freezer.h"
 #include "engine/pcd-watch.h"
 #include "libvirt/pcd-peer.h"
 #include "qmp/pcd-monitor-keeper.h"
@@ -205,8 +206,11 @@ keep_from_measure (PcdMigration *m, const PcdMeasure *measure)
       pcd_journal_set_flag (m->env->response->journal, m->uuid, PEER_FLAG, m->peer_address);
     }
   }
-  if (measure->pid > 0)
+  if (measure->pid > 0 && measure->pid != m->pid) {
     m->pid = measure->pid;
+    if (m->response && m->state.role == PCD_ROLE_DESTINATION && pcd_freezer_holds (m->pid))
+      pcd_response_note_found_held (m->response);
+  }
   if (!m->monitor && measure->pid > 0)
     m->monitor = pcd_monitor_keeper_new (measure->pid, m->name, NULL);
 }

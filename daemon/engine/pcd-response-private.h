@@ -46,6 +46,7 @@ struct _PcdResponse {
   guint undo_msec;     /* until the next try */
   guint64 undo_ticket; /* of the last one */
   gboolean was_paused; /* when the last daemon ended, and nothing has told otherwise yet */
+  gboolean found_held; /* frozen, by a postcopyd of which nothing else may be known */
   gboolean hung;       /* QEMU may answer nothing until a page comes */
   gint64 incident;
   gint64 last_incident;

@@ -184,13 +184,6 @@ new_ticket (PcdResponse *self)
   return self->operator_ticket;
 }
 
-static gboolean
-is_trouble (const PcdState *state)
-{
-  return state->phase == PCD_PHASE_PAUSED || state->phase == PCD_PHASE_RECOVERING ||
-         state->flow == PCD_FLOW_STALLED;
-}
-
 void
 pcd_response_open_incident (PcdResponse *self)
 {
@@ -344,6 +337,15 @@ may_still_be_paused (PcdResponse *self)
   return self->was_paused;
 }
 
+/* Every attempt and all trouble is of an incident; without one there may be what a postcopyd left
+ * whose journal is lost. */
+static gboolean
+is_untouched (const PcdResponse *self)
+{
+  return pcd_response_get_last_incident (self) == 0 && self->deed == PCD_DEED_UNDONE &&
+         !self->found_held;
+}
+
 /* One step of the ladder. What it wants done is for carry_out_all (), once the ladder has been
  * written down. */
 static void
@@ -358,6 +360,7 @@ step (PcdResponse *self, const PcdLadderEvent *event, PcdLadderEffects *ret_effe
     .dry_run = self->env->dry_run,
     .allow_destroy = self->env->allow_destroy,
     .hung = self->hung,
+    .untouched = is_untouched (self),
   };
 
   memcpy (input.facts, self->facts, sizeof input.facts);
@@ -471,8 +474,14 @@ fact_of (PcdAnswer answer)
 void
 pcd_response_note_trouble (PcdResponse *self, const PcdState *state)
 {
-  if (is_trouble (state))
+  if (pcd_state_is_trouble (state))
     pcd_response_open_incident (self);
+}
+
+void
+pcd_response_note_found_held (PcdResponse *self)
+{
+  self->found_held = TRUE;
 }
 
 void
@@ -490,7 +499,7 @@ pcd_response_update (PcdResponse *self,
     self->facts[PCD_PREDICATE_BLOCKED] =
         measure->n_blocked_vcpus + measure->n_blocked_others > 0 ? PCD_FACT_YES : PCD_FACT_NO;
   }
-  if (is_trouble (state))
+  if (pcd_state_is_trouble (state))
     pcd_response_open_incident (self);
   pcd_response_veto_update (self);
   pcd_response_climb (self, &tick);
@@ -628,7 +637,7 @@ pcd_response_fill_view (PcdResponse *self, PcdMigrationView *view)
   view->last_action = self->said.last_action;
   view->last_outcome = self->said.last_outcome;
   view->last_reason = self->last_reason;
-  if (pcd_ladder_foresee (&self->ladder, self->policy, &next, &when)) {
+  if (pcd_ladder_foresee (&self->ladder, self->policy, is_untouched (self), &next, &when)) {
     view->next_action = pcd_action_to_string (next);
     view->next_time = when == PCD_FORESEE_PEER_ANSWERS
                           ? 0

@@ -71,6 +71,9 @@ void pcd_response_free (PcdResponse *response);
 /* Begins an incident if @state is one, so that what is told of it belongs to it. */
 void pcd_response_note_trouble (PcdResponse *response, const PcdState *state);
 
+/* The guest was found frozen by postcopyd: there is something to undo, incident or not. */
+void pcd_response_note_found_held (PcdResponse *response);
+
 /**
  * pcd_response_update:
  * @measure: (nullable): the last look at QEMU

@@ -482,6 +482,14 @@ pcd_freezer_look (pid_t pid, const PcdThreadReport *threads)
   return report;
 }
 
+gboolean
+pcd_freezer_holds (pid_t pid)
+{
+  g_autoptr (PcdThreadReport) threads = pcd_threads_read (pid, PCD_THREADS_CHEAP, NULL);
+
+  return threads && pcd_freezer_look (pid, threads).n_marked > 0;
+}
+
 char *
 pcd_freeze_report_to_string (const PcdFreezeReport *report)
 {

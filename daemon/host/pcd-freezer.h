@@ -102,6 +102,9 @@ gboolean pcd_freezer_thaw (pid_t pid, guint *ret_thawed, GError **error);
  */
 PcdFreezeReport pcd_freezer_look (pid_t pid, const PcdThreadReport *threads);
 
+/* Whether a freeze of that QEMU bears our mark. */
+gboolean pcd_freezer_holds (pid_t pid);
+
 /**
  * pcd_freeze_report_to_string:
  *

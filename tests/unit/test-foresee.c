@@ -16,6 +16,7 @@ typedef enum {
   FLOW,  /* a flow */
   HOLD,  /* %TRUE or %FALSE */
   DRY,
+  UNTOUCHED,
   ENDS, /* the action @what ends, @outcome */
   PEER,
   WAKES, /* the wakeup that was asked for came */
@@ -49,6 +50,11 @@ typedef struct {
 
 static const Case cases[] = {
   { "postcopy/no-trouble", "protect", DESTINATION, { { 0, POSTCOPY } }, NONE },
+  { "completed/no-trouble",
+    "protect",
+    DESTINATION,
+    { { 0, UNTOUCHED, TRUE }, { 0, POSTCOPY }, { 500, PHASE, PCD_PHASE_COMPLETED } },
+    NONE },
   { "stalled/force-pause",
     "protect",
     DESTINATION,
@@ -205,6 +211,9 @@ apply (World *world, const Line *line)
   case DRY:
     world->input.dry_run = (gboolean)line->what;
     break;
+  case UNTOUCHED:
+    world->input.untouched = (gboolean)line->what;
+    break;
   case PEER:
     world->input.facts[PCD_PREDICATE_PEER_ANSWERS] = line->what;
     break;
@@ -244,7 +253,8 @@ test_case (gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (test->lines); i++)
     apply (&world, &test->lines[i]);
 
-  const gboolean found = pcd_ladder_foresee (&world.ladder, world.input.policy, &action, &when);
+  const gboolean found =
+      pcd_ladder_foresee (&world.ladder, world.input.policy, world.input.untouched, &action, &when);
   g_assert_cmpint (found, ==, test->ms >= 0);
   g_assert_cmpstr (pcd_action_to_string (action), ==, pcd_action_to_string (test->action));
   const gint64 expected = !found                  ? -1 /* left as it was */

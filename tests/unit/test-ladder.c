@@ -211,6 +211,7 @@ typedef enum {
   TRACEABLE,
   PEER,
   HUNG,
+  UNTOUCHED,
   POLICY,    /* @text: a shipped one's name */
   STEPS,     /* @text: steps of an own one */
   BEGAN,     /* an operator's request */
@@ -297,6 +298,9 @@ apply (World *world, const Line *line)
     break;
   case HUNG:
     world->input.hung = line->a;
+    break;
+  case UNTOUCHED:
+    world->input.untouched = line->a;
     break;
   case POLICY:
   case STEPS:
@@ -704,6 +708,20 @@ static const Story stories[] = {
       { 60000, PHASE, PCD_PHASE_COMPLETED },
       { 61000, UNTIL } },
     "0.000 start freeze 1\n30.000 start notify 1\n60.000 start resume 1\n" },
+
+  { "resume/nothing-to-undo",
+    PCD_ROLE_DESTINATION,
+    "protect",
+    { { 0, UNTOUCHED, TRUE },
+      { 0, PHASE, PCD_PHASE_POSTCOPY },
+      { 1000, PHASE, PCD_PHASE_COMPLETED },
+      { 60000, UNTIL } },
+    "" },
+  { "resume/after-trouble",
+    PCD_ROLE_DESTINATION,
+    "{ \"when\": \"completed\", \"after\": \"5s\", \"do\": \"resume\" }",
+    { { 0, PHASE, PCD_PHASE_POSTCOPY }, { 1000, PHASE, PCD_PHASE_COMPLETED }, { 60000, UNTIL } },
+    "6.000 start resume 1\n" },
 
   { "forensic/one-after-the-other-and-once",
     PCD_ROLE_DESTINATION,

@@ -71,6 +71,19 @@ class Test:
             self.expect(run.returncode == 0, f"{name}: exit status {run.returncode}: {run.stderr}")
             self.expect(run.stdout == golden.read_text(), f"{name}: other than {golden}:\n{run.stdout}")
 
+    def nothing_where_there_was_no_trouble(self):
+        phases = ["precopy", "postcopy", "completed"]
+        trace = "\n".join(json.dumps({**RECORD, "seq": i + 1, "monotonic-usec": i * 10**6,
+                                      "role": "destination", "to": phase})
+                          for i, phase in enumerate(phases))
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+            file.write(trace)
+            file.flush()
+            for policy in POLICIES:
+                run = self.run(policy, file.name, ["--json", "--allow-destroy"])
+                told = [json.loads(line) for line in run.stdout.splitlines()]
+                self.expect(run.returncode == 0 and not told, f"{policy} acts on nothing: {told}")
+
     def rule_10_slow_for_ten_minutes(self):
         for policy in POLICIES:
             run = self.run(policy, self.trace("source-slow-ten-minutes"),
@@ -100,6 +113,7 @@ class Test:
 def main():
     test = Test(*sys.argv[1:4])
     test.golden()
+    test.nothing_where_there_was_no_trouble()
     test.rule_10_slow_for_ten_minutes()
     test.bad_input()
     print(f"{test.wrong} wrong")

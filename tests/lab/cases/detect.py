@@ -9,6 +9,7 @@ import time
 
 from pcdlab.case import case
 from pcdlab.follower import Follower
+from pcdlab.journal import check_no_incident
 from pcdlab.wait import wait_for
 from pcdlab.watched import TIMEOUT, Watched
 
@@ -259,13 +260,16 @@ def recovery(lab):
 
 @case("see-plain-completion", timeout=120)
 def plain(lab):
-    """An undisturbed migration: precopy, postcopy, completed, and nothing else is told."""
+    """An undisturbed migration: precopy, postcopy, completed, nothing else is told, and no incident."""
     watched = Watched(lab, mib=64)
     watched.finish()
     assert watched.told("src", 0) == ["precopy", "postcopy", "completed"], watched.told("src", 0)
     assert watched.told("dst", 0) == ["precopy", "postcopy", "completed"], watched.told("dst", 0)
     for side in ("src", "dst"):
         assert watched.told(side, 0, "shutdown") == [], watched.followers[side].story()
+        assert watched.told(side, 0, "action") == [], watched.followers[side].story()
+    for host in lab.hosts:
+        check_no_incident(host)
 
 
 if __name__ == "__main__":

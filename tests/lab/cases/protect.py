@@ -284,6 +284,28 @@ def verbs(lab):
     print(f"# {verify_memory(watched.vm, 'dst')}")
 
 
+@case("long-protect-journal-lost", lab=HOOKED, timeout=180)
+def journal_lost(lab):
+    """The guest is frozen, and postcopyd ends and loses its journal: it finds the freeze, and thaws."""
+    watched = Watched(lab, config=CONFIG, before=lambda vm: mount_cgroup2(lab))
+    name = watched.vm.name
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+    assert lab.dst.ctl("freeze", name, timeout=20).rc == 0
+    cut.heal()
+    watched.followers["dst"].wait("phase", "postcopy", cut.t_healed, 30)
+    watched.followers.pop("dst").stop()
+    lab.dst.kill_postcopyd()
+    lab.dst.run("sh", "-c", "rm /var/lib/postcopyd/journal.sqlite*")
+    watched.start(lab.dst)
+    assert watched.status("dst")["phase"] == "postcopy" and stands_still(watched.vm)
+    watched.hurry()
+    watched.migration.wait_completed(60)
+    ticks = watched.vm.ticks("dst")
+    wait_for(lambda: watched.vm.ticks("dst") > ticks, 20, "tick of the guest after the thaw")
+    assert check_journal(lab.dst, "completed") == {"resume": ["done"]}
+
+
 @case("respond-policy-set-under-way", timeout=120)
 def policy_set(lab):
     """postcopyctl policy set takes effect at once in a pause: from observe to recover."""

@@ -10,6 +10,12 @@ def _ask(host, *args):
     return json.loads(done.out)
 
 
+def check_no_incident(host):
+    """An undisturbed migration leaves nothing in the journal."""
+    listed = _ask(host, "list")
+    assert listed == [], [(incident, _ask(host, "show", str(incident["id"]))) for incident in listed]
+
+
 def check_journal(host, *how):
     """One incident, ended as one of `how`; each intent has just one result, after it, and no action was
     begun while another of its kind was under way. Returns {action: [outcomes]}."""
