@@ -22,6 +22,8 @@ struct _PcdClient {
   char *owner; /* unique name: a daemon that was replaced is another one */
   char *bus;   /* as the user called it */
   gboolean quiet;
+  gboolean acts;             /* something was asked for that leaves traces */
+  gboolean lost;             /* the daemon or its bus went away, and that was told */
   GCancellable *cancellable; /* of pcd_client_ask () */
   const PcdClientFollower *follower;
   gpointer data;
@@ -40,16 +42,48 @@ complain (const PcdClient *self, const char *reason)
   g_printerr ("%s: no answer from postcopyd on the %s: %s\n", g_get_prgname (), self->bus, reason);
 }
 
+/* Once, as each call that was under way and the bus itself tell of it. */
 static void
-complain_error (const PcdClient *self, GError *error)
+complain_lost (PcdClient *self)
 {
-  if (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_NAME_HAS_NO_OWNER) ||
-      g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_SERVICE_UNKNOWN)) {
+  if (self->lost)
+    return;
+  self->lost = TRUE;
+  complain (self, self->acts ? "it went away; what it had begun is in the journal of its host, see "
+                               "'postcopyctl incident list' there"
+                             : "it went away");
+}
+
+static void
+complain_bus_lost (PcdClient *self)
+{
+  if (!self->lost)
+    complain (self, "the bus went away");
+  self->lost = TRUE;
+}
+
+/* A bus that knows no time-outs of its own says NO_REPLY of one who was asked and disconnected. */
+static gboolean
+is_lost (const PcdClient *self, const GError *error)
+{
+  return g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_NO_REPLY) ||
+         (self->owner && (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_NAME_HAS_NO_OWNER) ||
+                          g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_SERVICE_UNKNOWN)));
+}
+
+static void
+complain_error (PcdClient *self, GError *error)
+{
+  if (is_lost (self, error))
+    complain_lost (self);
+  else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CLOSED))
+    complain_bus_lost (self);
+  else if (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_NAME_HAS_NO_OWNER) ||
+           g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_SERVICE_UNKNOWN)) {
     complain (self, "it is not running there; start it (systemctl start postcopyd), or name its "
                     "bus with --bus");
   } else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT) ||
-             g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ||
-             g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_NO_REPLY)) {
+             g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
     complain (self, "it did not answer within 5 s");
   } else {
     g_dbus_error_strip_remote_error (error);
@@ -190,7 +224,7 @@ pcd_client_get_records (PcdClient *self)
 
 /* The daemon's own words, or what the bus says in its place. */
 static int
-complain_answer (const PcdClient *self, const char *method, GError *error)
+complain_answer (PcdClient *self, const char *method, GError *error)
 {
   PcdBusError code = error->code;
 
@@ -244,6 +278,7 @@ pcd_client_ask (PcdClient *self,
   Question *question = g_new0 (Question, 1);
 
   (void)pcd_bus_error_quark ();
+  self->acts |= !g_str_has_prefix (method, "Get");
   question->answer = answer;
   question->data = data;
   g_dbus_connection_call (self->connection, self->owner, path, "org.postcopyd.Migration1", method,
@@ -279,6 +314,7 @@ pcd_client_call (PcdClient *self,
   g_autoptr (GError) error = NULL;
 
   (void)pcd_bus_error_quark ();
+  self->acts = TRUE;
   g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
       self->connection, self->owner, path, interface, method, arguments,
       G_VARIANT_TYPE (reply_type),
@@ -360,14 +396,14 @@ on_owner_changed (GDBusConnection *connection,
                   GVariant *parameters,
                   gpointer data)
 {
-  complain (data, "it went away");
+  complain_lost (data);
   pcd_client_end (data, PCD_EXIT_NO_DAEMON);
 }
 
 static void
 on_closed (GDBusConnection *connection, gboolean vanished, GError *error, gpointer data)
 {
-  complain (data, "the bus went away");
+  complain_bus_lost (data);
   pcd_client_end (data, PCD_EXIT_NO_DAEMON);
 }
 

@@ -623,6 +623,25 @@ class TestWait(Orders):
         daemon.tell(G)
         self.assertEqual(process.wait(DEADLINE), 0)
 
+    def test_daemon_killed(self):
+        """Told once, what that means for what was asked, and exit code 3: however it was waited."""
+        for words, answered in ((['snapshot', 'g'], False), (['snapshot', 'g', '--quiet'], False),
+                                (['recover', 'g', '--wait'], False), (['recover', 'g', '--wait'], True),
+                                (['force-pause', 'g'], False)):
+            with self.subTest(words=words, answered=answered):
+                daemon = self.start(G)
+                daemon.tell('answer done -' if answered else 'answer later -')
+                process, lines = self.follow(*words)
+                wait_for(lambda: f'{words[0]} source' in self.asked(daemon), 'the order')
+                if answered:
+                    self.assertEqual(lines.next(), 'g: recover: done')
+                daemon.process.kill()
+                self.assertEqual(process.wait(DEADLINE), 3)
+                told = [line for line in process.stderr.read().decode().splitlines() if line != 'g: paused']
+                self.assertEqual(told, [
+                    f'postcopyctl {words[0]}: no answer from postcopyd on the bus {self.bus.address}: it went '
+                    "away; what it had begun is in the journal of its host, see 'postcopyctl incident list' there"])
+
     def test_snapshot_bar(self):
         """On a terminal, and not with --quiet; the answer comes on a line of its own."""
         for words, has_bar in (([], True), (['--quiet'], False)):
