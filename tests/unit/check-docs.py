@@ -12,7 +12,7 @@ import tempfile
 import unittest
 
 CTL, ROOT = map(os.path.abspath, sys.argv[1:3])
-TEXTS = ["README.md", *sorted(folder + f for folder in ("docs/", "docs/examples/")
+TEXTS = ["README.md", *sorted(folder + f for folder in ("docs/", "docs/diagrams/", "docs/examples/")
                               for f in os.listdir(os.path.join(ROOT, folder)) if f.endswith(".md"))]
 NOWHERE = ["--bus", "unix:path=/nonexistent", "--connect", "test:///default"]
 # A command without what it acts on, such as `postcopyctl inspect --json`, is only spoken of.
