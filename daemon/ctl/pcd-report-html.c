@@ -9,7 +9,7 @@
 /* Contrast of text is at least 4.5 to 1 (WCAG 2.1 AA) in both schemes. */
 static const char style[] =
     ":root{color-scheme:light dark;--ink:#1c2024;--faint:#5b6570;--paper:#fff;--line:#d5dae0;"
-    "--good:#2e7d4f;--warn:#b7791f;--bad:#c53030;--calm:#4a6fa5;--dull:#8a949e;--bar:#fff}"
+    "--good:#2e7d4f;--warn:#8f5f00;--bad:#c53030;--calm:#4a6fa5;--dull:#66707a;--bar:#fff}"
     "@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--faint:#a5b0ba;--paper:#14171a;"
     "--line:#343b42;--good:#6fcf97;--warn:#f2c14e;--bad:#ff8a80;--calm:#8fb4e8;--dull:#8a949e;"
     "--bar:#111}}"

@@ -286,7 +286,7 @@ pcd_report_svg (GString *to, const PcdReportSide *const *sides, guint n_sides)
   add_axis (&axis);
   g_string_append_printf (
       to,
-      "<svg role=\"img\" aria-labelledby=\"picture-title picture-text\" "
+      "<svg role=\"img\" aria-labelledby=\"picture-title\" aria-describedby=\"picture-text\" "
       "viewBox=\"0 0 %d %d\">\n"
       "<title id=\"picture-title\">What happened when</title>\n"
       "<desc id=\"picture-text\">Lanes over time; the tables below say the same "

@@ -96,6 +96,12 @@ def main():
         check(seen.tags.get("svg") == 1 and seen.tags.get("rect", 0) > 10 and seen.tags.get("table", 0) == 8,
               "one picture, and a table for each of its lanes", seen.tags)
         check("paused for 12.14 s" in dom and "Network is unreachable" in dom, "it says what happened", dom)
+        measured = [os.path.join(FIXTURES, f"{side}-measured.json") for side in ("source", "destination")]
+        subprocess.run([CTL, "incident", "report", measured[0], "--with", measured[1], "--html", page], check=True,
+                       capture_output=True)
+        dom, console = browse(page, "--dump-dom", home=folder + "/home")
+        check(all(f">vCPU {i} waits<" in dom for i in range(4)) and 'class="retransmits"' in dom and console == [],
+              "each vCPU that waited has a lane, retransmissions have one", (dom, console))
         papers = {}
         for scheme, number in (("light", 1), ("dark", 0)):
             png = os.path.join(keep, f"report-{scheme}.png")

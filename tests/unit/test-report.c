@@ -61,6 +61,42 @@ test_recorded (void)
                    "them done; completed.");
 }
 
+/* Recorded in the lab: four vCPUs, packets dropped for some seconds. */
+static void
+test_recorded_measured (void)
+{
+  g_autoptr (PcdReportSide) source = load ("source-measured.json");
+  g_autoptr (PcdReportSide) destination = load ("destination-measured.json");
+  const PcdReportSide *const sides[] = { source, destination };
+  /* Until when each waited, in ms of the fixture: those of no end wait until it completes. */
+  static const gint64 until[] = { 9119, 9119, 7786, 8821 };
+
+  g_assert_true (pcd_report_join_check (source, destination, NULL));
+  g_assert_cmpuint (source->samples->len, ==, 5);
+  const PcdReportSample *sample = &g_array_index (source->samples, PcdReportSample, 0);
+  g_assert_cmpuint (sample->retransmits, ==, 2);
+  g_assert_cmpuint (sample->unacked, ==, 196);
+  for (guint i = 1; i < source->samples->len; i++)
+    g_assert_cmpuint (g_array_index (source->samples, PcdReportSample, i).retransmits, ==, 0);
+  g_assert_cmpuint (source->threads->len, ==, 0);
+  g_assert_cmpuint (destination->threads->len, ==, G_N_ELEMENTS (until));
+  for (guint i = 0; i < G_N_ELEMENTS (until); i++) {
+    const PcdReportThread *thread = g_ptr_array_index (destination->threads, i);
+    const PcdReportSpan *wait = g_ptr_array_index (thread->waits, 0);
+    g_assert_cmpint (thread->vcpu, ==, i);
+    g_assert_cmpuint (thread->waits->len, ==, 1);
+    g_assert_cmpstr (wait->word, ==, "kernel-side-copy");
+    g_assert_cmpint ((wait->from - destination->began) / 1000, ==, 0);
+    g_assert_cmpint ((wait->to - destination->began) / 1000, ==, until[i]);
+  }
+  g_autofree char *page = pcd_report_html (sides, G_N_ELEMENTS (sides));
+  for (guint i = 0; i < G_N_ELEMENTS (until); i++) {
+    g_autofree char *lane = g_strdup_printf (">vCPU %u waits<", i);
+    g_assert_nonnull (strstr (page, lane));
+  }
+  g_assert_nonnull (strstr (page, "2 retransmissions without an answer, 196 segments"));
+}
+
 #define INCIDENT(uuid, role, began, ended, timeline)                                               \
   "{\"id\":1,\"uuid\":\"" uuid "\",\"domain\":\"g\",\"role\":\"" role                              \
   "\",\"began\":\"2026-11-22T" began "Z\"" ended ",\"timeline\":[" timeline "]}"
@@ -234,6 +270,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/report/recorded", test_recorded);
+  g_test_add_func ("/report/recorded-measured", test_recorded_measured);
   g_test_add_func ("/report/pairs", test_pairs);
   g_test_add_func ("/report/no-incident", test_no_incident);
   g_test_add_func ("/report/odd", test_odd);
