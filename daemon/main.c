@@ -356,7 +356,9 @@ main (int argc, char **argv)
   g_autofree char *bus_address = NULL;
   g_auto (PcdConfig) config = { 0 };
 
-  setlocale (LC_ALL, "");
+  /* Not LC_MESSAGES: what is logged and recorded is searched for and compared, by people of all
+   * languages and by programs, and stays English. No catalog is ever loaded. */
+  setlocale (LC_CTYPE, "");
   g_set_prgname ("postcopyd");
   if (!parse_options (&argc, &argv, &options, &error)) {
     g_printerr ("postcopyd: %s; see 'postcopyd --help'\n", error->message);

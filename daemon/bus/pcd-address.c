@@ -2,6 +2,8 @@
 /* Turns what --bus says into a D-Bus address. */
 #include "bus/pcd-address.h"
 
+#include <glib/gi18n.h>
+
 char *
 pcd_bus_resolve (const char *bus, GError **error)
 {
@@ -11,8 +13,8 @@ pcd_bus_resolve (const char *bus, GError **error)
     return g_dbus_address_get_for_bus_sync (G_BUS_TYPE_SESSION, NULL, error);
   if (!g_dbus_is_supported_address (bus, NULL)) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                 "got \"%s\", expected system, session or a D-Bus address such as "
-                 "unix:path=/run/dbus/system_bus_socket",
+                 _ ("got \"%s\", expected system, session or a D-Bus address such as "
+                    "unix:path=/run/dbus/system_bus_socket"),
                  bus);
     return NULL;
   }

@@ -3,6 +3,7 @@
  * Unix socket for GDBus, so that it offers no file descriptors, which ssh would lose. */
 #include "bus/pcd-connect-host.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define BRIDGE "systemd-stdio-bridge"
@@ -27,7 +28,7 @@ pcd_host_check (const char *host, GError **error)
     good = g_ascii_isgraph (*c) || (guchar)*c >= 0x80;
   if (!good)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                 "got \"%s\", expected a host, or USER@HOST, as for ssh", host);
+                 _ ("got \"%s\", expected a host, or USER@HOST, as for ssh"), host);
   return good;
 }
 
@@ -100,8 +101,8 @@ explain (GSubprocess *ssh, const GError *reason, guint deadline_msec, GError **e
 {
   if (g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
     g_subprocess_force_exit (ssh);
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, "ssh has not got through to it within %u s",
-                 deadline_msec / 1000);
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                 _ ("ssh has not got through to it within %u s"), deadline_msec / 1000);
     return;
   }
   const gboolean ended = wait_end (ssh) && g_subprocess_get_if_exited (ssh);
@@ -109,7 +110,7 @@ explain (GSubprocess *ssh, const GError *reason, guint deadline_msec, GError **e
 
   if (ended && status == SSH_FAILED)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                 "ssh cannot reach that host, or is not let in");
+                 _ ("ssh cannot reach that host, or is not let in"));
   else if (ended && status == NO_COMMAND)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
                  "there is no " BRIDGE " on that host; install systemd there");

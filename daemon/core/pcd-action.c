@@ -3,6 +3,7 @@
  * docs/postcopyd-policy.5.rst to people. Pure. */
 #include "core/pcd-action.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define MS   ((double)G_TIME_SPAN_MILLISECOND)
@@ -76,7 +77,7 @@ static const PcdActionSpec specs[PCD_N_ACTIONS] = {
     .handles_guest = TRUE, .whens = W (STALLED) | W (PAUSED), .once = TRUE, .retry = { 5 * S_I, 2, 60 * S_I, 3 },
     .params = {
       { "speed", PCD_PARAM_COUNT, 0, 1000000, 0, NULL, FALSE,
-        "a whole number of MiB/s (0 to 1000000, 0 being without limit)" },
+        N_ ("a whole number of MiB/s (0 to 1000000, 0 being without limit)") },
       { "directory", PCD_PARAM_PATH, 0, 0, 0, NULL, FALSE, PCD_PATH_EXPECTED },
     },
   },
@@ -85,13 +86,13 @@ static const PcdActionSpec specs[PCD_N_ACTIONS] = {
     .handles_guest = TRUE, .whens = W (STALLED) | W (PAUSED), .once = TRUE, .retry = { 5 * S_I, 2, 60 * S_I, 3 },
     .params = {
       { "mode", PCD_PARAM_WORD, 0, 4, 0, debug_modes, FALSE,
-        "one of: backtrace, core, stacks, gdbserver, guest" },
+        N_ ("one of: backtrace, core, stacks, gdbserver, guest") },
       { "limit", PCD_PARAM_DURATION, 1 * S, 10 * MIN_, 20 * S, NULL, FALSE,
-        "a duration such as 20s (1s to 10min)" },
+        N_ ("a duration such as 20s (1s to 10min)") },
       { "session", PCD_PARAM_DURATION, 1 * S, 1 * HOUR, 10 * MIN_, NULL, FALSE,
-        "a duration such as 10min (1s to 1h)" },
+        N_ ("a duration such as 10min (1s to 1h)") },
       { "idle", PCD_PARAM_DURATION, 1 * S, 1 * HOUR, 2 * MIN_, NULL, FALSE,
-        "a duration such as 2min (1s to 1h)" },
+        N_ ("a duration such as 2min (1s to 1h)") },
     },
   },
   [PCD_ACTION_RESUME] = {
@@ -105,8 +106,8 @@ static const PcdActionSpec specs[PCD_N_ACTIONS] = {
     .retry = { 5 * S_I, 2, 60 * S_I, 0 },
     .params = {
       { "order", PCD_PARAM_WORD, 0, 1, 0, destroy_orders, TRUE,
-        "destination-first or source-first" },
-      { "without-proof", PCD_PARAM_BOOLEAN, 0, 1, 0, NULL, FALSE, "true or false" },
+        N_ ("destination-first or source-first") },
+      { "without-proof", PCD_PARAM_BOOLEAN, 0, 1, 0, NULL, FALSE, N_ ("true or false") },
     },
   },
 };
@@ -120,12 +121,12 @@ static struct {
 
 static const PcdParamSpec retry_specs[] = {
   { "first", PCD_PARAM_DURATION, 50 * MS, 10 * MIN_, 0, NULL, FALSE,
-    "a duration such as 200ms (50ms to 10min)" },
-  { "factor", PCD_PARAM_NUMBER, 1, 10, 0, NULL, FALSE, "a number from 1 to 10" },
+    N_ ("a duration such as 200ms (50ms to 10min)") },
+  { "factor", PCD_PARAM_NUMBER, 1, 10, 0, NULL, FALSE, N_ ("a number from 1 to 10") },
   { "ceiling", PCD_PARAM_DURATION, 1 * S, 1 * HOUR, 0, NULL, FALSE,
-    "a duration such as 10s (1s to 1h, and not less than first)" },
+    N_ ("a duration such as 10s (1s to 1h, and not less than first)") },
   { "attempts", PCD_PARAM_COUNT, 0, 1000, 0, NULL, FALSE,
-    "a whole number from 0 to 1000, 0 being without end" },
+    N_ ("a whole number from 0 to 1000, 0 being without end") },
   { NULL },
 };
 

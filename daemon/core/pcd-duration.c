@@ -2,6 +2,7 @@
 /* Durations as people write them. Exact: no floating point. */
 #include "core/pcd-duration.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define T_MS  ((gint64)G_TIME_SPAN_MILLISECOND)
@@ -71,7 +72,7 @@ pcd_duration_parse (const char *text, gint64 *ret_usec, GError **error)
   g_autofree char *part = g_strndup (text, MIN (strlen (text), 40));
   g_autofree char *quoted = g_strescape (part, NULL);
   g_set_error (error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
-               "got \"%s%s\", expected a number with a unit (us, ms, s, min, h), such as 2s",
+               _ ("got \"%s%s\", expected a number with a unit (us, ms, s, min, h), such as 2s"),
                quoted, strlen (text) > 40 ? "..." : "");
   return FALSE;
 }

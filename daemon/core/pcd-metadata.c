@@ -112,8 +112,8 @@ pcd_metadata_parse (const char *xml, char **ret_policy, GError **error)
     return refuse (error, PCD_METADATA_ERROR_ELEMENT, "got no attribute \"name\"");
   if (!pcd_policy_name_is_good (name)) {
     g_autofree char *quoted = pcd_node_quote (name);
-    return refuse (error, PCD_METADATA_ERROR_NAME,
-                   "got name %s, which no policy can have (" PCD_POLICY_NAME_EXPECTED ")", quoted);
+    return refuse (error, PCD_METADATA_ERROR_NAME, "got name %s, which no policy can have (%s)",
+                   quoted, PCD_POLICY_NAME_EXPECTED);
   }
   *ret_policy = g_steal_pointer (&name);
   return TRUE;

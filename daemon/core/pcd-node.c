@@ -3,6 +3,7 @@
  * Pure: text in, tree out. */
 #include "core/pcd-node.h"
 
+#include <glib/gi18n.h>
 #include <math.h>
 #include <string.h>
 
@@ -37,12 +38,15 @@ const char *
 pcd_node_kind_to_string (PcdNodeKind kind)
 {
   static const char *const words[PCD_N_NODES] = {
-    [PCD_NODE_NULL] = "null",       [PCD_NODE_BOOLEAN] = "true or false",
-    [PCD_NODE_NUMBER] = "a number", [PCD_NODE_STRING] = "a string",
-    [PCD_NODE_ARRAY] = "an array",  [PCD_NODE_OBJECT] = "an object",
+    [PCD_NODE_NULL] = "null",
+    [PCD_NODE_BOOLEAN] = N_ ("true or false"),
+    [PCD_NODE_NUMBER] = N_ ("a number"),
+    [PCD_NODE_STRING] = N_ ("a string"),
+    [PCD_NODE_ARRAY] = N_ ("an array"),
+    [PCD_NODE_OBJECT] = N_ ("an object"),
   };
 
-  return kind < PCD_N_NODES ? words[kind] : "?";
+  return kind < PCD_N_NODES ? _ (words[kind]) : "?";
 }
 
 char *
@@ -137,8 +141,9 @@ fail (const Reader *reader, const PcdNode *node, GError **error, const char *exp
     g_autofree char *character = g_strndup (reader->p, next - reader->p);
     got = pcd_node_quote (character);
   }
-  g_set_error (error, PCD_NODE_ERROR, PCD_NODE_ERROR_SYNTAX, "%s:%u:%u: %s: got %s, expected %s",
-               reader->file, reader->line, column_of (reader), path, got, expected);
+  g_set_error (error, PCD_NODE_ERROR, PCD_NODE_ERROR_SYNTAX,
+               _ ("%s:%u:%u: %s: got %s, expected %s"), reader->file, reader->line,
+               column_of (reader), path, got, expected);
   return FALSE;
 }
 
@@ -223,19 +228,19 @@ read_string (Reader *reader, const PcdNode *node, GError **error)
   g_autoptr (GString) text = g_string_new (NULL);
 
   if (!take (reader, '"')) {
-    fail (reader, node, error, "a string in double quotes");
+    fail (reader, node, error, _ ("a string in double quotes"));
     return NULL;
   }
   while (!take (reader, '"')) {
     int c = peek (reader);
     if (c == -1 || (guchar)c < 0x20) {
-      fail (reader, node, error, "the string's closing quote");
+      fail (reader, node, error, _ ("the string's closing quote"));
       return NULL;
     }
     if (!take (reader, '\\')) {
       g_string_append_c (text, *reader->p++);
     } else if (!read_escape (reader, text)) {
-      fail (reader, node, error, "an escape sequence of JSON");
+      fail (reader, node, error, _ ("an escape sequence of JSON"));
       return NULL;
     }
   }
@@ -259,20 +264,20 @@ read_number (Reader *reader, PcdNode *node, GError **error)
 
   take (reader, '-');
   if (!take (reader, '0') && skip_digits (reader) == 0)
-    return fail (reader, node, error, "a digit");
+    return fail (reader, node, error, _ ("a digit"));
   if (take (reader, '.') && skip_digits (reader) == 0)
-    return fail (reader, node, error, "a digit");
+    return fail (reader, node, error, _ ("a digit"));
   if (take (reader, 'e') || take (reader, 'E')) {
     if (!take (reader, '+'))
       take (reader, '-');
     if (skip_digits (reader) == 0)
-      return fail (reader, node, error, "a digit");
+      return fail (reader, node, error, _ ("a digit"));
   }
   g_autofree char *copy = g_strndup (start, reader->p - start);
   node->kind = PCD_NODE_NUMBER;
   node->number = g_ascii_strtod (copy, NULL);
   if (!isfinite (node->number))
-    return fail (reader, node, error, "a smaller number");
+    return fail (reader, node, error, _ ("a smaller number"));
   return TRUE;
 }
 
@@ -300,8 +305,8 @@ read_member (Reader *reader, PcdNode *node, GError **error)
   if (first) {
     g_autofree char *path = pcd_node_path (first);
     g_set_error (error, PCD_NODE_ERROR, PCD_NODE_ERROR_SYNTAX,
-                 "%s:%u:%u: %s: again, first seen in line %u, expected each key once", reader->file,
-                 line, column, path, first->line);
+                 _ ("%s:%u:%u: %s: again, first seen in line %u, expected each key once"),
+                 reader->file, line, column, path, first->line);
     return FALSE;
   }
   skip_space (reader);
@@ -315,11 +320,11 @@ read_container (Reader *reader, PcdNode *node, char close, GError **error)
 {
   node->children = g_ptr_array_new_with_free_func ((GDestroyNotify)pcd_node_free);
   if (++reader->depth > MAX_DEPTH)
-    return fail (reader, node, error, "less nesting");
+    return fail (reader, node, error, _ ("less nesting"));
   skip_space (reader);
   for (gboolean more = !take (reader, close); more; more = !take (reader, close)) {
     if (node->children->len > 0 && !take (reader, ','))
-      return fail (reader, node, error, close == '}' ? "\",\" or \"}\"" : "\",\" or \"]\"");
+      return fail (reader, node, error, close == '}' ? _ ("\",\" or \"}\"") : _ ("\",\" or \"]\""));
     skip_space (reader);
     gboolean ok = close == '}' ? read_member (reader, node, error)
                                : read_value (reader, add_child (node, NULL), error);
@@ -367,7 +372,7 @@ read_value (Reader *reader, PcdNode *node, GError **error)
   if ((node->boolean = read_word (reader, "true")) || read_word (reader, "false"))
     return TRUE;
   node->kind = PCD_NODE_NULL;
-  return read_word (reader, "null") || fail (reader, node, error, "a value of JSON");
+  return read_word (reader, "null") || fail (reader, node, error, _ ("a value of JSON"));
 }
 
 PcdNode *
@@ -384,7 +389,7 @@ pcd_node_parse (const char *text, gsize length, const char *file, GError **error
         reader.line++;
         reader.line_start = reader.p + 1;
       }
-    g_set_error (error, PCD_NODE_ERROR, PCD_NODE_ERROR_SYNTAX, "%s:%u:%u: not UTF-8 text", file,
+    g_set_error (error, PCD_NODE_ERROR, PCD_NODE_ERROR_SYNTAX, _ ("%s:%u:%u: not UTF-8 text"), file,
                  reader.line, column_of (&reader));
     return NULL;
   }
@@ -392,7 +397,7 @@ pcd_node_parse (const char *text, gsize length, const char *file, GError **error
     return NULL;
   skip_space (&reader);
   if (reader.p < reader.end) {
-    fail (&reader, root, error, "the end of the file");
+    fail (&reader, root, error, _ ("the end of the file"));
     return NULL;
   }
   return g_steal_pointer (&root);

@@ -4,6 +4,8 @@
 
 #include "core/pcd-node.h"
 
+#include <glib/gi18n.h>
+
 struct _PcdPolicySet {
   GPtrArray *policies; /* PcdPolicy, sorted by name */
 };
@@ -50,10 +52,10 @@ add (PcdPolicySet *set, PcdPolicy *policy, GError **error)
     return TRUE;
   }
   if (same_directory (first, policy)) {
-    g_set_error (error, PCD_POLICY_SET_ERROR, PCD_POLICY_SET_ERROR_DUPLICATE,
-                 "%s: $.name: \"%s\" again, first seen in %s, expected each name once in a "
-                 "directory",
-                 policy->origin, policy->name, first->origin);
+    g_set_error (
+        error, PCD_POLICY_SET_ERROR, PCD_POLICY_SET_ERROR_DUPLICATE,
+        _ ("%s: $.name: \"%s\" again, first seen in %s, expected each name once in a directory"),
+        policy->origin, policy->name, first->origin);
     return FALSE;
   }
   g_ptr_array_find (set->policies, first, &index);
@@ -82,15 +84,15 @@ pcd_policy_set_new (GPtrArray *policies, GError **error)
   const PcdPolicy *fallback = pcd_policy_set_lookup (set, PCD_POLICY_DEFAULT);
   if (!fallback) {
     g_set_error (error, PCD_POLICY_SET_ERROR, PCD_POLICY_SET_ERROR_NO_DEFAULT,
-                 "no policy \"%s\", expected it, as it holds when nobody chose another",
+                 _ ("no policy \"%s\", expected it, as it holds when nobody chose another"),
                  PCD_POLICY_DEFAULT);
     return NULL;
   }
   if (fallback->destructive) {
-    g_set_error (error, PCD_POLICY_SET_ERROR, PCD_POLICY_SET_ERROR_DESTRUCTIVE_DEFAULT,
-                 "%s: policy \"%s\" destroys, expected it not to, as it holds when nobody chose "
-                 "another",
-                 fallback->origin, fallback->name);
+    g_set_error (
+        error, PCD_POLICY_SET_ERROR, PCD_POLICY_SET_ERROR_DESTRUCTIVE_DEFAULT,
+        _ ("%s: policy \"%s\" destroys, expected it not to, as it holds when nobody chose another"),
+        fallback->origin, fallback->name);
     return NULL;
   }
   g_ptr_array_sort (set->policies, compare_names);

@@ -3,6 +3,7 @@
  * Pure: no file, no clock. */
 #include "core/pcd-policy.h"
 
+#include <glib/gi18n.h>
 #include <math.h>
 #include <string.h>
 
@@ -89,7 +90,7 @@ read_action (const Reader *reader, const PcdNode *node, guint *ret_action, GErro
       g_string_append_printf (list, "%s%s", list->len ? ", " : "", pcd_action_to_string (i));
   g_autofree char *quoted = pcd_node_quote (node->string);
   return pcd_node_refuse (
-      node, reader->file, error, "unknown action %s%s, expected one of: %s", quoted,
+      node, reader->file, error, _ ("unknown action %s%s, expected one of: %s"), quoted,
       pcd_action_name_is_loaded (node->string) ? ", of which postcopyd.conf has no [plugin] group"
                                                : "",
       list->str);
@@ -105,7 +106,7 @@ static gboolean
 expect_kind (const Reader *reader, const PcdNode *node, PcdNodeKind kind, GError **error)
 {
   return node->kind == kind ||
-         pcd_node_refuse (node, reader->file, error, "got %s, expected %s",
+         pcd_node_refuse (node, reader->file, error, _ ("got %s, expected %s"),
                           pcd_node_kind_to_string (node->kind), pcd_node_kind_to_string (kind));
 }
 
@@ -120,7 +121,8 @@ expect_members (const Reader *reader, const PcdNode *node, const char *const *kn
     if (g_strv_contains (known, child->name))
       continue;
     g_autofree char *list = g_strjoinv (", ", (char **)known);
-    return pcd_node_refuse (child, reader->file, error, "unknown key, expected one of: %s", list);
+    return pcd_node_refuse (child, reader->file, error, _ ("unknown key, expected one of: %s"),
+                            list);
   }
   return TRUE;
 }
@@ -133,7 +135,7 @@ require (
   const PcdNode *child = pcd_node_get (node, name);
 
   if (!child) {
-    pcd_node_refuse (node, reader->file, error, "\"%s\" is missing, expected %s", name,
+    pcd_node_refuse (node, reader->file, error, _ ("\"%s\" is missing, expected %s"), name,
                      pcd_node_kind_to_string (kind));
     return NULL;
   }
@@ -153,13 +155,15 @@ read_duration (const Reader *reader,
   gint64 usec = 0;
 
   if (node->kind != PCD_NODE_STRING)
-    return pcd_node_refuse (node, reader->file, error,
-                            "got %s, expected a duration as a string, such as \"2s\" (%s to %s)",
-                            pcd_node_kind_to_string (node->kind), from, to);
+    return pcd_node_refuse (
+        node, reader->file, error,
+        _ ("got %s, expected a duration as a string, such as \"2s\" (%s to %s)"),
+        pcd_node_kind_to_string (node->kind), from, to);
   if (!pcd_duration_parse (node->string, &usec, NULL) || usec < minimum || usec > maximum) {
     g_autofree char *quoted = pcd_node_quote (node->string);
     return pcd_node_refuse (node, reader->file, error,
-                            "got %s, expected a duration such as 2s (%s to %s)", quoted, from, to);
+                            _ ("got %s, expected a duration such as 2s (%s to %s)"), quoted, from,
+                            to);
   }
   *ret_usec = usec;
   return TRUE;
@@ -187,8 +191,8 @@ read_names (Reader *reader, const PcdNode *root, GError **error)
     return FALSE;
   if (!pcd_policy_name_is_good (name->string)) {
     g_autofree char *quoted = pcd_node_quote (name->string);
-    return pcd_node_refuse (name, reader->file, error, "got %s, expected " PCD_POLICY_NAME_EXPECTED,
-                            quoted);
+    return pcd_node_refuse (name, reader->file, error, _ ("got %s, expected %s"), quoted,
+                            _ (PCD_POLICY_NAME_EXPECTED));
   }
   reader->policy->name = g_strdup (name->string);
   if (schema && !expect_kind (reader, schema, PCD_NODE_STRING, error))
@@ -196,9 +200,10 @@ read_names (Reader *reader, const PcdNode *root, GError **error)
   if (description && !expect_kind (reader, description, PCD_NODE_STRING, error))
     return FALSE;
   if (description && g_utf8_strlen (description->string, -1) > MAX_DESCRIPTION)
-    return pcd_node_refuse (description, reader->file, error,
-                            "got more than %d characters, expected a description of a line or two",
-                            MAX_DESCRIPTION);
+    return pcd_node_refuse (
+        description, reader->file, error,
+        _ ("got more than %d characters, expected a description of a line or two"),
+        MAX_DESCRIPTION);
   reader->policy->description = g_strdup (description ? description->string : "");
   return TRUE;
 }
@@ -216,7 +221,8 @@ read_backstop (Reader *reader, const PcdNode *node, GError **error)
     return FALSE;
   if (arm->backstop_usec <= arm->network_timeout_usec)
     return pcd_node_refuse (node, reader->file, error,
-                            "got \"%s\", expected more than network-timeout, or off", node->string);
+                            _ ("got \"%s\", expected more than network-timeout, or off"),
+                            node->string);
   return TRUE;
 }
 
@@ -237,7 +243,7 @@ read_arm (Reader *reader, const PcdNode *node, GError **error)
     arm->enabled = enabled->boolean;
   if (enabled && !enabled->boolean && (timeout || backstop))
     return pcd_node_refuse (timeout ?: backstop, reader->file, error,
-                            "no effect, as $.arm.enabled is false, expected one or the other");
+                            _ ("no effect, as $.arm.enabled is false, expected one or the other"));
   /* The bounds are those of postcopyd.conf. */
   if (timeout &&
       !read_duration (reader, timeout, 500 * MS, 60 * S, &arm->network_timeout_usec, error))
@@ -262,7 +268,7 @@ read_word (const Reader *reader,
     }
   g_autofree char *quoted = pcd_node_quote (node->string);
   g_autofree char *list = list_words (to_word, from, n, ~0u);
-  return pcd_node_refuse (node, reader->file, error, "unknown %s %s, expected one of: %s", what,
+  return pcd_node_refuse (node, reader->file, error, _ ("unknown %s %s, expected one of: %s"), what,
                           quoted, list);
 }
 
@@ -275,8 +281,8 @@ refuse_param (const Reader *reader, const PcdNode *node, const PcdParamSpec *spe
     got = pcd_node_quote (node->string);
   else if (node->kind == PCD_NODE_NUMBER)
     got = g_strdup_printf ("%g", node->number);
-  return pcd_node_refuse (node, reader->file, error, "got %s, expected %s",
-                          got ?: pcd_node_kind_to_string (node->kind), spec->expected);
+  return pcd_node_refuse (node, reader->file, error, _ ("got %s, expected %s"),
+                          got ?: pcd_node_kind_to_string (node->kind), _ (spec->expected));
 }
 
 /* The value of @node if it is of the parameter's type, else NAN. */
@@ -401,12 +407,13 @@ read_own (const Reader *reader,
     if (spec->own_params && !g_strv_contains (spec->own_params, child->name)) {
       g_autofree char *list = g_strjoinv (", ", (char **)common);
       g_autofree char *own = g_strjoinv (", ", (char **)spec->own_params);
-      return pcd_node_refuse (child, reader->file, error, "unknown key, expected one of: %s%s%s",
-                              list, own[0] ? ", " : "", own);
+      return pcd_node_refuse (child, reader->file, error,
+                              _ ("unknown key, expected one of: %s%s%s"), list, own[0] ? ", " : "",
+                              own);
     }
     if (!text)
       return pcd_node_refuse (child, reader->file, error,
-                              "got %s, expected a string, a number, true or false",
+                              _ ("got %s, expected a string, a number, true or false"),
                               pcd_node_kind_to_string (child->kind));
     g_variant_builder_add (&builder, "{ss}", child->name, text);
   }
@@ -448,8 +455,8 @@ read_with (const Reader *reader,
       return FALSE;
     if (!node && spec->required)
       return pcd_node_refuse (with ?: step, reader->file, error,
-                              "%s must be told its \"%s\" in \"with\", expected %s",
-                              pcd_action_to_string (action), spec->name, spec->expected);
+                              _ ("%s must be told its \"%s\" in \"with\", expected %s"),
+                              pcd_action_to_string (action), spec->name, _ (spec->expected));
   }
   *r = (PcdRetry){ (gint64)retry[0], retry[1], (gint64)retry[2], (guint)retry[3] };
   if (r->ceiling_usec >= r->first_usec)
@@ -474,7 +481,7 @@ check_possible (
     return TRUE;
   g_autofree char *list = list_words (when_word, 0, PCD_N_WHENS, spec->whens);
   return pcd_node_refuse (
-      node, reader->file, error, "%s is never done when %s%s, expected it when: %s", spec->name,
+      node, reader->file, error, _ ("%s is never done when %s%s, expected it when: %s"), spec->name,
       pcd_when_to_string (when),
       when == PCD_WHEN_SLOW ? " (a slow migration is not a dead one)" : "", list);
 }
@@ -487,15 +494,16 @@ read_else (const Reader *reader, const PcdNode *node, PcdStep *step, GError **er
   if (!expect_kind (reader, node, PCD_NODE_STRING, error))
     return FALSE;
   if (step->predicate == PCD_PREDICATE_NONE)
-    return pcd_node_refuse (node, reader->file, error, "\"else\" without \"if\", expected both");
+    return pcd_node_refuse (node, reader->file, error,
+                            _ ("\"else\" without \"if\", expected both"));
   if (!read_action (reader, node, &action, error))
     return FALSE;
   if (action == step->action)
     return pcd_node_refuse (node, reader->file, error,
-                            "the same as \"do\", expected another action, or no \"if\"");
+                            _ ("the same as \"do\", expected another action, or no \"if\""));
   if (pcd_action_get_spec (action)->destructive)
     return pcd_node_refuse (node, reader->file, error,
-                            "%s in \"else\", expected it in \"do\", in so many words",
+                            _ ("%s in \"else\", expected it in \"do\", in so many words"),
                             pcd_action_to_string (action));
   step->has_else = TRUE;
   step->else_action = action;
@@ -516,10 +524,11 @@ read_if (const Reader *reader, const PcdNode *node, PcdStep *step, GError **erro
   const PcdActionSpec *spec = pcd_action_get_spec (step->action);
   if (pcd_predicate_roles (predicate) & spec->roles & ~spec->hung_roles)
     return TRUE;
-  return pcd_node_refuse (
-      node, reader->file, error, "can never be true where %s is done: %s is known on the %s only",
-      pcd_action_to_string (step->action), pcd_predicate_to_string (predicate),
-      pcd_predicate_roles (predicate) == 1u << PCD_ROLE_SOURCE ? "source" : "destination");
+  return pcd_node_refuse (node, reader->file, error,
+                          _ ("can never be true where %s is done: %s is known on the %s only"),
+                          pcd_action_to_string (step->action), pcd_predicate_to_string (predicate),
+                          pcd_predicate_roles (predicate) == 1u << PCD_ROLE_SOURCE ? "source"
+                                                                                   : "destination");
 }
 
 static gboolean
@@ -570,15 +579,15 @@ check_reached (const Reader *reader, const PcdNode *node, const PcdStep *step, G
     if (other->when == step->when && other->after_usec == step->after_usec &&
         other->action == step->action && other->predicate == step->predicate)
       return pcd_node_refuse (node, reader->file, error,
-                              "never reached: $.steps[%u] does the same at the same time", i);
+                              _ ("never reached: $.steps[%u] does the same at the same time"), i);
     gboolean shadowed = other->action == step->action && other->when == step->when &&
                         other->predicate == PCD_PREDICATE_NONE &&
                         other->after_usec <= step->after_usec;
     if (shadowed && pcd_action_get_spec (step->action)->ends_condition &&
         other->params.retry.attempts == 0)
-      return pcd_node_refuse (node, reader->file, error,
-                              "never reached: $.steps[%u] does the same, earlier and without end",
-                              i);
+      return pcd_node_refuse (
+          node, reader->file, error,
+          _ ("never reached: $.steps[%u] does the same, earlier and without end"), i);
   }
   return TRUE;
 }
@@ -616,7 +625,7 @@ read_policy (Reader *reader, const PcdNode *root, GError **error)
   if (!steps)
     return FALSE;
   if (steps->children->len > PCD_POLICY_MAX_STEPS)
-    return pcd_node_refuse (steps, reader->file, error, "got %u steps, expected at most %d",
+    return pcd_node_refuse (steps, reader->file, error, _ ("got %u steps, expected at most %d"),
                             steps->children->len, PCD_POLICY_MAX_STEPS);
   for (guint i = 0; i < steps->children->len; i++)
     if (!read_step (reader, g_ptr_array_index (steps->children, i), error))

@@ -5,6 +5,8 @@
 
 #include "core/pcd-action.h"
 
+#include <glib/gi18n.h>
+
 G_BEGIN_DECLS
 
 /* More steps than anyone needs, and few enough for a ladder to be a plain struct. */
@@ -86,7 +88,8 @@ PcdPolicy *pcd_policy_ref (PcdPolicy *policy);
 void pcd_policy_unref (PcdPolicy *policy);
 
 /* What pcd_policy_name_is_good () wants, for messages. */
-#define PCD_POLICY_NAME_EXPECTED "up to 32 lower case letters, digits and dashes, a letter first"
+#define PCD_POLICY_NAME_EXPECTED                                                                   \
+  N_ ("up to 32 lower case letters, digits and dashes, a letter first")
 
 /**
  * pcd_policy_name_is_good:

@@ -3,6 +3,7 @@
 #include "core/pcd-progress.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -43,9 +44,9 @@ pcd_progress_parse (const char *json, gint64 now, PcdProgressSample *ret_sample,
   JsonObject *ram = get_object (reply, "ram");
 
   if (!reply)
-    return fail (error, G_IO_ERROR_INVALID_DATA, "QEMU's answer to query-migrate is none");
+    return fail (error, G_IO_ERROR_INVALID_DATA, _ ("QEMU's answer to query-migrate is none"));
   if (!ram)
-    return fail (error, G_IO_ERROR_NOT_FOUND, "QEMU has no figures of this migration");
+    return fail (error, G_IO_ERROR_NOT_FOUND, _ ("QEMU has no figures of this migration"));
   const char *status = json_object_get_string_member_with_default (reply, "status", "");
   JsonNode *mbps = json_object_get_member (ram, "mbps");
   *ret_sample = (PcdProgressSample){

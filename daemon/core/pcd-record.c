@@ -4,6 +4,7 @@
 
 #include "core/pcd-json.h"
 
+#include <glib/gi18n.h>
 #include <json-glib/json-glib.h>
 
 static const char *const kind_words[PCD_N_RECORDS] = {
@@ -191,14 +192,14 @@ pcd_record_from_json (const char *line, GError **error)
   if (!root || !JSON_NODE_HOLDS_OBJECT (root)) {
     if (error && !*error)
       g_set_error (error, JSON_PARSER_ERROR, JSON_PARSER_ERROR_PARSE,
-                   "a record must be a JSON object");
+                   _ ("a record must be a JSON object"));
     return NULL;
   }
   JsonObject *object = json_node_get_object (root);
   const gint64 time = pcd_time_from_rfc3339 (get_string (object, "time"));
   if (time < 0 || !get_string (object, "kind")) {
     g_set_error (error, JSON_PARSER_ERROR, JSON_PARSER_ERROR_INVALID_DATA,
-                 "a record must have a time and a kind");
+                 _ ("a record must have a time and a kind"));
     return NULL;
   }
   PcdRecord *record = g_new0 (PcdRecord, 1);

@@ -2,6 +2,7 @@
 /* Replays records against ladders. Pure: time is that of the records. */
 #include "core/pcd-simulate.h"
 
+#include <glib/gi18n.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -85,21 +86,22 @@ check_record (
   if (value_of (record) < 0) {
     g_autofree char *word = g_strescape (record->to ?: "", NULL);
     g_set_error (error, JSON_PARSER_ERROR, JSON_PARSER_ERROR_INVALID_DATA,
-                 "%s:%u: unknown %s \"%s\", expected one of postcopyd(8)", file, line,
+                 _ ("%s:%u: unknown %s \"%s\", expected one of postcopyd(8)"), file, line,
                  pcd_record_kind_to_string (record->kind), word);
     return FALSE;
   }
   /* Half of all time there is leaves room for every sum. */
   if (record->monotonic < 0 || record->monotonic > G_MAXINT64 / 2) {
     g_set_error (error, JSON_PARSER_ERROR, JSON_PARSER_ERROR_INVALID_DATA,
-                 "%s:%u: monotonic-usec out of range, expected microseconds since boot", file,
+                 _ ("%s:%u: monotonic-usec out of range, expected microseconds since boot"), file,
                  line);
     return FALSE;
   }
   if (last && record->monotonic < last->monotonic) {
-    g_set_error (error, JSON_PARSER_ERROR, JSON_PARSER_ERROR_INVALID_DATA,
-                 "%s:%u: monotonic-usec goes back, expected the records of one host in their order",
-                 file, line);
+    g_set_error (
+        error, JSON_PARSER_ERROR, JSON_PARSER_ERROR_INVALID_DATA,
+        _ ("%s:%u: monotonic-usec goes back, expected the records of one host in their order"),
+        file, line);
     return FALSE;
   }
   return TRUE;
@@ -120,7 +122,7 @@ pcd_trace_parse (const char *text, const char *file, GError **error)
     PcdRecord *record = pcd_record_from_json (lines[i], &local);
     if (!record) {
       g_set_error (error, JSON_PARSER_ERROR, JSON_PARSER_ERROR_PARSE,
-                   "%s:%u: %s, expected a line of 'postcopyctl events --json'", file, i + 1,
+                   _ ("%s:%u: %s, expected a line of 'postcopyctl events --json'"), file, i + 1,
                    local->message);
       return NULL;
     }
@@ -133,7 +135,7 @@ pcd_trace_parse (const char *text, const char *file, GError **error)
   if (records->len > 0)
     return g_steal_pointer (&records);
   g_set_error (error, JSON_PARSER_ERROR, JSON_PARSER_ERROR_INVALID_DATA,
-               "%s: no record, expected lines of 'postcopyctl events --json'", file);
+               _ ("%s: no record, expected lines of 'postcopyctl events --json'"), file);
   return NULL;
 }
 

@@ -3,6 +3,7 @@
  * Must not do I/O: every text comes with the evidence. */
 #include "core/pcd-thread-class.h"
 
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -365,13 +366,13 @@ classify_slow (const FaultView *view, PcdThreadClass *class)
 {
   if (view->deep)
     set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO,
-                 "waits for a missing page; this kernel lets no signal through (state D)");
+                 _ ("waits for a missing page; this kernel lets no signal through (state D)"));
   else if (view->slept)
     set_answers (class, PCD_ANSWER_YES, PCD_ANSWER_YES,
-                 "waits for a missing page; this kernel lets signals through (state S)");
+                 _ ("waits for a missing page; this kernel lets signals through (state S)"));
   else
     set_answers (class, PCD_ANSWER_UNKNOWN, PCD_ANSWER_UNKNOWN,
-                 "was just entering or leaving its wait for a missing page; look again");
+                 _ ("was just entering or leaving its wait for a missing page; look again"));
 }
 
 static void
@@ -381,13 +382,13 @@ classify_unknown_path (const PcdThreadEvidence *evidence,
 {
   /* Whatever the path, nothing but a fatal signal ends a state D. */
   if (view->deep)
-    set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO, "waits for a missing page in state D");
+    set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO, _ ("waits for a missing page in state D"));
   else if (evidence->no_stack)
     set_answers (class, PCD_ANSWER_UNKNOWN, PCD_ANSWER_UNKNOWN,
-                 "waits for a missing page; seeing on which path needs CAP_SYS_ADMIN");
+                 _ ("waits for a missing page; seeing on which path needs CAP_SYS_ADMIN"));
   else
     set_answers (class, PCD_ANSWER_UNKNOWN, PCD_ANSWER_UNKNOWN,
-                 "waits for a missing page; its stack shows no path that is known");
+                 _ ("waits for a missing page; its stack shows no path that is known"));
 }
 
 static void
@@ -402,14 +403,15 @@ classify_blocked (const PcdThreadEvidence *evidence, const FaultView *view, PcdT
   case PCD_FAULT_PATH_KERNEL_COPY:
     class->spinning = view->running;
     set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO,
-                 view->running ? "the kernel copies from or to a missing page, was signalled, and "
-                                 "now spins until the page is there"
-                               : "the kernel copies from or to a missing page; signals do not end "
-                                 "that");
+                 view->running
+                     ? _ ("the kernel copies from or to a missing page, was signalled, and now "
+                          "spins until the page is there")
+                     : _ ("the kernel copies from or to a missing page; signals do not end that"));
     break;
   case PCD_FAULT_PATH_USERSPACE:
-    set_answers (class, PCD_ANSWER_NO, view->deep ? PCD_ANSWER_NO : PCD_ANSWER_YES,
-                 "QEMU's own code touched a missing page; a signal is taken, but it faults again");
+    set_answers (
+        class, PCD_ANSWER_NO, view->deep ? PCD_ANSWER_NO : PCD_ANSWER_YES,
+        _ ("QEMU's own code touched a missing page; a signal is taken, but it faults again"));
     break;
   default:
     classify_unknown_path (evidence, view, class);
@@ -461,19 +463,19 @@ classify_without_place (const PcdThreadEvidence *evidence, PcdThreadClass *class
   if (look == LOOK_CLEAR) {
     class->blocked = PCD_ANSWER_NO;
     class->path = PCD_FAULT_PATH_NONE;
-    set_answers (class, PCD_ANSWER_YES, PCD_ANSWER_YES, "runs, or was just going to sleep");
+    set_answers (class, PCD_ANSWER_YES, PCD_ANSWER_YES, _ ("runs, or was just going to sleep"));
   } else if (evidence->samples[evidence->n_samples - 1].state == 'D')
     set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO,
-                 "is in an uninterruptible sleep; what for does not show");
+                 _ ("is in an uninterruptible sleep; what for does not show"));
   else if (look == LOOK_FAULTING)
     set_answers (class, PCD_ANSWER_UNKNOWN, PCD_ANSWER_UNKNOWN,
-                 "handles a page fault right now; it may spin on a missing page");
+                 _ ("handles a page fault right now; it may spin on a missing page"));
   else if (evidence->no_stack)
     set_answers (class, PCD_ANSWER_UNKNOWN, PCD_ANSWER_UNKNOWN,
-                 "runs, or spins on a missing page; telling which needs CAP_SYS_ADMIN");
+                 _ ("runs, or spins on a missing page; telling which needs CAP_SYS_ADMIN"));
   else
     set_answers (class, PCD_ANSWER_UNKNOWN, PCD_ANSWER_UNKNOWN,
-                 "runs, or spins on a missing page; the kernel does not show where");
+                 _ ("runs, or spins on a missing page; the kernel does not show where"));
 }
 
 static void
@@ -484,19 +486,19 @@ classify_free (const PcdThreadEvidence *evidence, PcdThreadClass *class)
   class->blocked = PCD_ANSWER_NO;
   class->path = PCD_FAULT_PATH_NONE;
   if (last->state == 'Z' || last->state == 'X')
-    set_answers (class, PCD_ANSWER_YES, PCD_ANSWER_NO, "has ended");
+    set_answers (class, PCD_ANSWER_YES, PCD_ANSWER_NO, _ ("has ended"));
   else if (last->state == 't')
-    set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO, "is held by a debugger");
+    set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO, _ ("is held by a debugger"));
   else if (last->state == 'T')
     set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_YES,
-                 "is stopped by a signal (SIGCONT ends that)");
+                 _ ("is stopped by a signal (SIGCONT ends that)"));
   else if (is_frozen (last))
-    set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO, "is frozen by its cgroup");
+    set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO, _ ("is frozen by its cgroup"));
   else if (last->state == 'D')
     set_answers (class, PCD_ANSWER_NO, PCD_ANSWER_NO,
-                 "is in an uninterruptible sleep, but not for a missing page");
+                 _ ("is in an uninterruptible sleep, but not for a missing page"));
   else
-    set_answers (class, PCD_ANSWER_YES, PCD_ANSWER_YES, "sleeps, not for a missing page");
+    set_answers (class, PCD_ANSWER_YES, PCD_ANSWER_YES, _ ("sleeps, not for a missing page"));
 }
 
 PcdThreadClass
@@ -517,7 +519,7 @@ pcd_thread_classify (const PcdThreadEvidence *evidence)
     classify_free (evidence, &class);
   else if (evidence->no_ptrace)
     set_answers (&class, PCD_ANSWER_UNKNOWN, PCD_ANSWER_UNKNOWN,
-                 "seeing what it waits for needs CAP_SYS_PTRACE or QEMU's own user");
+                 _ ("seeing what it waits for needs CAP_SYS_PTRACE or QEMU's own user"));
   else if (pcd_thread_sample_is_running (last) || !shows_place (last))
     classify_without_place (evidence, &class);
   else

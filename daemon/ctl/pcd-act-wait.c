@@ -6,6 +6,7 @@
 #include "ctl/pcd-client-progress.h"
 #include "ctl/pcd-show.h"
 
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -59,15 +60,15 @@ pcd_act_tell_outcome (const char *name,
 
   if (g_str_equal (outcome, "done")) {
     if (dry_run)
-      g_print ("%s: would %s%s%s\n", name, word, *text ? ": " : "", text);
+      g_print (_ ("%s: would %s%s%s\n"), name, word, *text ? ": " : "", text);
     else
-      g_print ("%s: %s: done%s%s\n", name, word, *text ? ": " : "", text);
+      g_print (_ ("%s: %s: done%s%s\n"), name, word, *text ? ": " : "", text);
     return;
   }
   gboolean hint = action == PCD_ACTION_STOP && g_str_equal (outcome, "refused");
-  g_printerr ("%s: %s: %s", g_get_prgname (), outcome, *text ? text : "no reason given");
+  g_printerr ("%s: %s: %s", g_get_prgname (), outcome, *text ? text : _ ("no reason given"));
   if (hint)
-    g_printerr ("; try 'postcopyctl freeze %s'", name);
+    g_printerr (_ ("; try 'postcopyctl freeze %s'"), name);
   g_printerr ("\n");
 }
 
@@ -155,9 +156,9 @@ static const char *
 outlook_of (const PcdClientMigration *migration)
 {
   if (!is_paused (migration) || goes_on (migration))
-    return "postcopyd goes on";
-  return migration->held ? "it is paused, and held: postcopyd does not go on by itself"
-                         : "it is still paused";
+    return _ ("postcopyd goes on");
+  return migration->held ? _ ("it is paused, and held: postcopyd does not go on by itself")
+                         : _ ("it is still paused");
 }
 
 /* Once for each reason: retries fail alike. */
@@ -169,7 +170,7 @@ tell_failure (Wait *self, const char *reason)
   if (g_strcmp0 (text, self->told) == 0)
     return;
   clear_line (self);
-  g_printerr ("%s: an attempt failed: %s; it is tried again\n", g_get_prgname (), text);
+  g_printerr (_ ("%s: an attempt failed: %s; it is tried again\n"), g_get_prgname (), text);
   g_free (self->told);
   self->told = g_steal_pointer (&text);
 }
@@ -278,11 +279,11 @@ judge (Wait *self, const PcdClientMigration *migration)
   if (g_str_equal (migration->phase, "completed")) {
     clear_line (self);
     if (!self->wait->quiet)
-      g_print ("%s: completed\n", self->name);
+      g_print (_ ("%s: completed\n"), self->name);
     return PCD_EXIT_DONE;
   }
   clear_line (self);
-  g_printerr ("%s: failed: the migration of '%s' is %s\n", g_get_prgname (), self->name,
+  g_printerr (_ ("%s: failed: the migration of '%s' is %s\n"), g_get_prgname (), self->name,
               migration->phase);
   return PCD_EXIT_FAILED;
 }
@@ -299,7 +300,7 @@ look (gpointer data)
     clear_line (self);
     self->exit_code = state ? PCD_EXIT_NOT_FOUND : PCD_EXIT_NO_DAEMON;
     if (state)
-      g_printerr ("%s: the migration of '%s' is not known here any more\n", g_get_prgname (),
+      g_printerr (_ ("%s: the migration of '%s' is not known here any more\n"), g_get_prgname (),
                   self->name);
     return FALSE;
   }
@@ -325,7 +326,8 @@ on_tick (gpointer data)
     g_autofree char *waited = pcd_duration_to_string (timeout);
 
     clear_line (self);
-    g_printerr ("%s: failed: not over within %s; %s\n", g_get_prgname (), waited, self->outlook);
+    g_printerr (_ ("%s: failed: not over within %s; %s\n"), g_get_prgname (), waited,
+                self->outlook);
     end (self, PCD_EXIT_FAILED);
   } else if (!look (self)) {
     pcd_client_end (self->client, PCD_EXIT_DONE);

@@ -4,6 +4,8 @@
 
 #include "ctl/pcd-show.h"
 
+#include <glib/gi18n.h>
+
 /* The daemon itself gives libvirt less. */
 #define DEADLINE_MSEC 5000
 
@@ -38,9 +40,9 @@ on_answer (GVariant *reply, const GError *error, gpointer data)
   if (reply)
     migration->progress = pcd_client_progress_parse (reply, &migration->problem);
   else if (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_METHOD))
-    migration->problem = g_strdup ("the migration is gone, or this postcopyd cannot say");
+    migration->problem = g_strdup (_ ("the migration is gone, or this postcopyd cannot say"));
   else
-    migration->problem = g_strdup ("postcopyd did not answer");
+    migration->problem = g_strdup (_ ("postcopyd did not answer"));
   if (--question->round->waiting == 0)
     g_main_loop_quit (question->round->loop);
 }

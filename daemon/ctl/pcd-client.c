@@ -9,6 +9,7 @@
 #include "ctl/pcd-client-state.h"
 
 #include <gio/gunixfdlist.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define OPEN_TIMEOUT_MSEC 10000
@@ -39,7 +40,8 @@ complain (const PcdClient *self, const char *reason)
 {
   if (self->quiet)
     return;
-  g_printerr ("%s: no answer from postcopyd on the %s: %s\n", g_get_prgname (), self->bus, reason);
+  g_printerr (_ ("%s: no answer from postcopyd on the %s: %s\n"), g_get_prgname (), self->bus,
+              reason);
 }
 
 /* Once, as each call that was under way and the bus itself tell of it. */
@@ -49,16 +51,17 @@ complain_lost (PcdClient *self)
   if (self->lost)
     return;
   self->lost = TRUE;
-  complain (self, self->acts ? "it went away; what it had begun is in the journal of its host, see "
-                               "'postcopyctl incident list' there"
-                             : "it went away");
+  complain (self, self->acts
+                      ? _ ("it went away; what it had begun is in the journal of its host, see "
+                           "'postcopyctl incident list' there")
+                      : _ ("it went away"));
 }
 
 static void
 complain_bus_lost (PcdClient *self)
 {
   if (!self->lost)
-    complain (self, "the bus went away");
+    complain (self, _ ("the bus went away"));
   self->lost = TRUE;
 }
 
@@ -80,11 +83,11 @@ complain_error (PcdClient *self, GError *error)
     complain_bus_lost (self);
   else if (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_NAME_HAS_NO_OWNER) ||
            g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_SERVICE_UNKNOWN)) {
-    complain (self, "it is not running there; start it (systemctl start postcopyd), or name its "
-                    "bus with --bus");
+    complain (self, _ ("it is not running there; start it (systemctl start postcopyd), or name its "
+                       "bus with --bus"));
   } else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT) ||
              g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
-    complain (self, "it did not answer within 5 s");
+    complain (self, _ ("it did not answer within 5 s"));
   } else {
     g_dbus_error_strip_remote_error (error);
     complain (self, error->message);
@@ -116,13 +119,14 @@ call_the_bus (const PcdCtl *ctl)
   const char *bus = ctl->bus;
 
   if (ctl->host)
-    return g_strdup_printf ("%s%s of %s", !bus || g_str_equal (bus, "system") ? "system " : "",
+    return g_strdup_printf (_ ("%s%s of %s"),
+                            !bus || g_str_equal (bus, "system") ? _ ("system ") : "",
                             !bus || g_str_equal (bus, "system") ? "bus" : bus, ctl->host);
   if (!bus || g_str_equal (bus, "system"))
-    return g_strdup ("system bus");
+    return g_strdup (_ ("system bus"));
   if (g_str_equal (bus, "session"))
-    return g_strdup ("session bus");
-  return g_strdup_printf ("bus %s", bus);
+    return g_strdup (_ ("session bus"));
+  return g_strdup_printf (_ ("bus %s"), bus);
 }
 
 static PcdClient *
@@ -137,7 +141,7 @@ open_client (const PcdCtl *ctl, gboolean quiet, int *ret_exit)
   self->cancellable = g_cancellable_new ();
   if (error) {
     if (!quiet)
-      g_printerr ("%s: --bus: %s\n", g_get_prgname (), error->message);
+      g_printerr (_ ("%s: --bus: %s\n"), g_get_prgname (), error->message);
     *ret_exit = PCD_EXIT_USAGE;
     return NULL;
   }
@@ -230,8 +234,8 @@ complain_answer (PcdClient *self, const char *method, GError *error)
 
   if (error->domain != PCD_BUS_ERROR) {
     if (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_METHOD)) {
-      g_printerr ("%s: the migration is gone, or this postcopyd knows no %s\n", g_get_prgname (),
-                  method);
+      g_printerr (_ ("%s: the migration is gone, or this postcopyd knows no %s\n"),
+                  g_get_prgname (), method);
       return PCD_EXIT_NOT_FOUND;
     }
     complain_error (self, error);
@@ -296,7 +300,7 @@ pcd_client_tell_error (PcdClient *self, const char *method, int timeout_msec, co
   if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
     return complain_answer (self, method, copy);
   g_autofree char *reason =
-      g_strdup_printf ("it did not answer within %.3g s", (double)timeout_msec / 1000);
+      g_strdup_printf (_ ("it did not answer within %.3g s"), (double)timeout_msec / 1000);
   complain (self, reason);
   return PCD_EXIT_NO_DAEMON;
 }

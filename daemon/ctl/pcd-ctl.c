@@ -3,6 +3,7 @@
 #include "bus/pcd-connect-host.h"
 #include "ctl/pcd-verbs.h"
 
+#include <glib/gi18n.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,13 +25,13 @@ static const PcdVerb *const verbs[] = {
 static char *
 list_of_verbs (void)
 {
-  g_autoptr (GString) text = g_string_new ("Commands:\n");
+  g_autoptr (GString) text = g_string_new (_ ("Commands:\n"));
 
   for (guint i = 0; verbs[i]; i++)
-    g_string_append_printf (text, "  %-11s %s\n", verbs[i]->name, verbs[i]->summary);
-  g_string_append (text, "\n'postcopyctl COMMAND --help' tells more about one of them.\n"
-                         "Exit status: 0 done, 1 refused or failed, 2 usage, 3 no daemon, "
-                         "4 no such domain or migration.\n");
+    g_string_append_printf (text, "  %-11s %s\n", verbs[i]->name, _ (verbs[i]->summary));
+  g_string_append (text, _ ("\n'postcopyctl COMMAND --help' tells more about one of them.\n"
+                            "Exit status: 0 done, 1 refused or failed, 2 usage, 3 no daemon, "
+                            "4 no such domain or migration.\n"));
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
@@ -42,18 +43,18 @@ pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, cha
   g_autofree char *program = g_strconcat ("postcopyctl ", verb->name, NULL);
   gboolean help = FALSE;
   const GOptionEntry own[] = {
-    { "help", 'h', 0, G_OPTION_ARG_NONE, &help, "Show this help", NULL },
+    { "help", 'h', 0, G_OPTION_ARG_NONE, &help, N_ ("Show this help"), NULL },
     { NULL },
   };
 
   g_set_prgname (program);
-  g_option_context_set_summary (context, verb->summary);
+  g_option_context_set_summary (context, _ (verb->summary));
   g_option_context_set_help_enabled (context, FALSE);
-  g_option_context_add_main_entries (context, own, NULL);
+  g_option_context_add_main_entries (context, own, GETTEXT_PACKAGE);
   if (entries)
-    g_option_context_add_main_entries (context, entries, NULL);
+    g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
   if (!g_option_context_parse (context, argc, argv, &error)) {
-    g_printerr ("%s: %s; see '%s --help'\n", program, error->message, program);
+    g_printerr (_ ("%s: %s; see '%s --help'\n"), program, error->message, program);
     return PCD_EXIT_USAGE;
   }
   if (help) {
@@ -67,9 +68,9 @@ pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, cha
 int
 pcd_verb_refuse_host (const PcdCtl *ctl, const char *words)
 {
-  g_printerr ("postcopyctl: --host: '%s' looks at its own host; run it there: "
-              "ssh %s postcopyctl %s\n",
-              words, ctl->host, words);
+  g_printerr (
+      _ ("postcopyctl: --host: '%s' looks at its own host; run it there: ssh %s postcopyctl %s\n"),
+      words, ctl->host, words);
   return PCD_EXIT_USAGE;
 }
 
@@ -87,29 +88,41 @@ run_verb (const PcdVerb *verb, const PcdCtl *ctl, int argc, char **argv)
   return verb->run (ctl, argc, argv);
 }
 
+/* Only here: the daemon's own words stay English whatever its locale, as they are kept in records,
+ * compared and searched for. What it tells over D-Bus is shown as it came. */
+static void
+speak_the_users_language (void)
+{
+  setlocale (LC_ALL, "");
+  bindtextdomain (GETTEXT_PACKAGE, g_getenv ("POSTCOPYCTL_LOCALEDIR") ?: PCD_LOCALEDIR);
+  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
+  textdomain (GETTEXT_PACKAGE);
+}
+
 int
 main (int argc, char **argv)
 {
   g_autoptr (GOptionContext) context = g_option_context_new ("COMMAND [ARGUMENT...]");
   g_autoptr (GError) error = NULL;
-  g_autofree char *connect = NULL, *bus = NULL, *host = NULL, *commands = list_of_verbs ();
+  g_autofree char *connect = NULL, *bus = NULL, *host = NULL, *commands = NULL;
   gboolean version = FALSE;
   const GOptionEntry entries[] = {
-    { "connect", 'c', 0, G_OPTION_ARG_STRING, &connect, "libvirt connection URI", "URI" },
-    { "bus", 0, 0, G_OPTION_ARG_STRING, &bus, "system, session or a D-Bus address", "BUS" },
-    { "host", 'H', 0, G_OPTION_ARG_STRING, &host, "Ask another host's postcopyd, by ssh",
+    { "connect", 'c', 0, G_OPTION_ARG_STRING, &connect, N_ ("libvirt connection URI"), "URI" },
+    { "bus", 0, 0, G_OPTION_ARG_STRING, &bus, N_ ("system, session or a D-Bus address"), "BUS" },
+    { "host", 'H', 0, G_OPTION_ARG_STRING, &host, N_ ("Ask another host's postcopyd, by ssh"),
       "[USER@]HOST" },
-    { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Show the version", NULL },
+    { "version", 0, 0, G_OPTION_ARG_NONE, &version, N_ ("Show the version"), NULL },
     { NULL },
   };
 
-  setlocale (LC_ALL, "");
+  speak_the_users_language ();
+  commands = list_of_verbs ();
   g_set_prgname ("postcopyctl");
   g_option_context_set_strict_posix (context, TRUE);
-  g_option_context_add_main_entries (context, entries, NULL);
+  g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
   g_option_context_set_description (context, commands);
   if (!g_option_context_parse (context, &argc, &argv, &error)) {
-    g_printerr ("postcopyctl: %s; see 'postcopyctl --help'\n", error->message);
+    g_printerr (_ ("postcopyctl: %s; see 'postcopyctl --help'\n"), error->message);
     return PCD_EXIT_USAGE;
   }
   if (version) {
@@ -126,6 +139,6 @@ main (int argc, char **argv)
   for (guint i = 0; verbs[i]; i++)
     if (g_str_equal (verbs[i]->name, argv[1]))
       return run_verb (verbs[i], &ctl, argc - 1, argv + 1);
-  g_printerr ("postcopyctl: unknown command '%s'; see 'postcopyctl --help'\n", argv[1]);
+  g_printerr (_ ("postcopyctl: unknown command '%s'; see 'postcopyctl --help'\n"), argv[1]);
   return PCD_EXIT_USAGE;
 }

@@ -7,6 +7,7 @@
 #include "journal/pcd-journal.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 
 static JsonNode *
 read_file (const char *path, GError **error)
@@ -16,8 +17,8 @@ read_file (const char *path, GError **error)
 
   if (!json_parser_load_from_mapped_file (parser, path, &own)) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                 "%s: %s; expected the number of an incident, as 'postcopyctl incident list' shows "
-                 "it, or a file with the output of 'postcopyctl incident show ID --json'",
+                 _ ("%s: %s; expected the number of an incident, as 'postcopyctl incident list' "
+                    "shows it, or a file with the output of 'postcopyctl incident show ID --json'"),
                  path, own->message);
     return NULL;
   }
@@ -85,7 +86,7 @@ write_html (const char *path, const PcdReportSide *const *sides, guint n_sides)
   }
   if (!g_file_set_contents (path, page, -1, &error))
     return fail (error);
-  g_print ("%s: a page that needs nothing else; open it in a browser\n", path);
+  g_print (_ ("%s: a page that needs nothing else; open it in a browser\n"), path);
   return PCD_EXIT_DONE;
 }
 

@@ -6,6 +6,7 @@
 #include "host/pcd-threads.h"
 
 #include <arpa/inet.h>
+#include <glib/gi18n.h>
 #include <ifaddrs.h>
 #include <string.h>
 
@@ -56,9 +57,9 @@ look_at_threads (int pid, PcdShowLook *look)
     return FALSE;
   look->kickable = pcd_thread_report_kickable (report, &first);
   if (first)
-    look->obstacle =
-        g_strdup_printf ("%s (thread %d) waits on the %s path: %s", first->name, (int)first->tid,
-                         pcd_fault_path_to_string (first->class.path), first->class.reason);
+    look->obstacle = g_strdup_printf (_ ("%s (thread %d) waits on the %s path: %s"), first->name,
+                                      (int)first->tid, pcd_fault_path_to_string (first->class.path),
+                                      first->class.reason);
   return TRUE;
 }
 
@@ -78,7 +79,7 @@ pcd_look (const PcdCtl *ctl, const PcdClientMigration *migration, PcdShowLook *r
   if (migration->n_blocked_vcpus + migration->n_blocked_others > 0 && migration->pid > 0)
     seen = look_at_threads (migration->pid, &look);
   if (!seen && !look.obstacle)
-    look.obstacle = g_strdup ("its threads cannot be seen from here");
+    look.obstacle = g_strdup (_ ("its threads cannot be seen from here"));
   *ret_look = look;
   return seen || look.interface;
 }

@@ -5,6 +5,8 @@
 #include "ctl/pcd-show.h"
 #include "libvirt/pcd-lookup.h"
 
+#include <glib/gi18n.h>
+
 #define LOOKUP_USEC (3 * (gint64)G_USEC_PER_SEC)
 
 char *
@@ -36,7 +38,8 @@ pcd_pick_check_role (const char *role)
   if (!role || g_str_equal (role, role_word (PCD_ROLE_SOURCE)) ||
       g_str_equal (role, role_word (PCD_ROLE_DESTINATION)))
     return TRUE;
-  g_printerr ("%s: --role: got \"%s\", expected source or destination\n", g_get_prgname (), role);
+  g_printerr (_ ("%s: --role: got \"%s\", expected source or destination\n"), g_get_prgname (),
+              role);
   return FALSE;
 }
 
@@ -74,8 +77,8 @@ pcd_pick_find (const PcdCtl *ctl,
   *ret_exit = ambiguous ? PCD_EXIT_USAGE : PCD_EXIT_NOT_FOUND;
   if (!ambiguous)
     return best;
-  g_printerr ("%s: '%s' has more than one migration here; say which by --role source, or --role "
-              "destination ('postcopyctl list' shows them)\n",
+  g_printerr (_ ("%s: '%s' has more than one migration here; say which by --role source, or --role "
+                 "destination ('postcopyctl list' shows them)\n"),
               g_get_prgname (), domain);
   return NULL;
 }
@@ -91,8 +94,8 @@ pcd_pick_migration (const PcdCtl *ctl,
   const PcdClientMigration *migration = pcd_pick_find (ctl, state, domain, role, roles, ret_exit);
 
   if (!migration && *ret_exit == PCD_EXIT_NOT_FOUND)
-    g_printerr ("%s: no migration of a domain '%s' is known here%s%s; 'postcopyctl list' shows "
-                "all\n",
-                g_get_prgname (), domain, role ? " as " : "", role ?: "");
+    g_printerr (
+        _ ("%s: no migration of a domain '%s' is known here%s%s; 'postcopyctl list' shows all\n"),
+        g_get_prgname (), domain, role ? _ (" as ") : "", role ?: "");
   return migration;
 }

@@ -7,6 +7,7 @@
 #include "libvirt/pcd-domain-policy.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 
 /* libvirt's job lock alone may take 30 s to say no. */
 #define LIBVIRT_USEC (35 * (gint64)G_USEC_PER_SEC)
@@ -29,9 +30,9 @@ assign_migration (
   exit_code = pcd_client_call (client, migration->path, "org.postcopyd.Migration1", "SetPolicy",
                                g_variant_new ("(s)", policy ?: ""), "()", ANSWER_MSEC, NULL);
   if (exit_code == PCD_EXIT_DONE && policy)
-    g_print ("%s: policy %s, for the migration under way\n", domain, policy);
+    g_print (_ ("%s: policy %s, for the migration under way\n"), domain, policy);
   else if (exit_code == PCD_EXIT_DONE)
-    g_print ("%s: the configured policy again, for the migration under way\n", domain);
+    g_print (_ ("%s: the configured policy again, for the migration under way\n"), domain);
   return exit_code;
 }
 
@@ -53,9 +54,9 @@ pcd_policy_assign_domain (const PcdCtl *ctl, const char *domain, const char *pol
 
   if (pcd_domain_policy_set (ctl->connect, domain, policy, LIBVIRT_USEC, &error)) {
     if (policy)
-      g_print ("%s: policy %s, in its metadata\n", domain, policy);
+      g_print (_ ("%s: policy %s, in its metadata\n"), domain, policy);
     else
-      g_print ("%s: the configured policy, none in its metadata\n", domain);
+      g_print (_ ("%s: the configured policy, none in its metadata\n"), domain);
     return PCD_EXIT_DONE;
   }
   g_printerr ("%s: %s\n", g_get_prgname (), error->message);

@@ -4,6 +4,7 @@
 
 #include "core/pcd-json.h"
 
+#include <glib/gi18n.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -11,8 +12,6 @@
 #include "core/pcd-simulate.h"
 #include "ctl/pcd-verb.h"
 #include "engine/pcd-file.h"
-
-#define PROGRAM "postcopyctl policy simulate"
 
 /* A day of flapping is some MiB. */
 #define MAX_TRACE_BYTES (64 * 1024 * 1024)
@@ -63,20 +62,24 @@ parse_options (const PcdPolicySimulate *typed, PcdSimulateOptions *options)
 {
   for (guint i = 0; typed->outcomes && typed->outcomes[i]; i++)
     if (!parse_outcome (typed->outcomes[i], options)) {
-      g_printerr (PROGRAM ": --outcome: got '%s', expected done, refused or failed, alone or as "
-                          "ACTION=OUTCOME, such as stop=refused\n",
+      g_printerr (_ ("postcopyctl policy simulate: --outcome: got '%s', expected done, refused or "
+                     "failed, alone or as "
+                     "ACTION=OUTCOME, such as stop=refused\n"),
                   typed->outcomes[i]);
       return FALSE;
     }
   for (guint i = 0; typed->facts && typed->facts[i]; i++)
     if (!parse_fact (typed->facts[i], options)) {
-      g_printerr (PROGRAM ": --fact: got '%s', expected kickable, traceable, blocked or "
-                          "peer-answers, = and yes, no or unknown\n",
+      g_printerr (_ ("postcopyctl policy simulate: --fact: got '%s', expected kickable, traceable, "
+                     "blocked or "
+                     "peer-answers, = and yes, no or unknown\n"),
                   typed->facts[i]);
       return FALSE;
     }
   if (typed->go_on && !pcd_duration_parse (typed->go_on, &options->for_usec, NULL)) {
-    g_printerr (PROGRAM ": --for: got '%s', expected a duration such as 10min\n", typed->go_on);
+    g_printerr (
+        _ ("postcopyctl policy simulate: --for: got '%s', expected a duration such as 10min\n"),
+        typed->go_on);
     return FALSE;
   }
   options->allow_destroy = typed->allow_destroy;
@@ -122,9 +125,9 @@ print_effect_text (const Printer *printer,
   g_print ("=> %s %s", pcd_ladder_effect_to_string (effect->kind),
            pcd_action_to_string (effect->action));
   if (effect->kind == PCD_LADDER_START)
-    g_print (" (step %d, attempt %u)", effect->step, effect->attempt);
+    g_print (_ (" (step %d, attempt %u)"), effect->step, effect->attempt);
   else if (effect->kind == PCD_LADDER_REFUSE)
-    g_print (" (step %d; needs allow-destroy in postcopyd.conf)", effect->step);
+    g_print (_ (" (step %d; needs allow-destroy in postcopyd.conf)"), effect->step);
   g_print ("\n");
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/pcd-record.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 /* Contrast of text is at least 4.5 to 1 (WCAG 2.1 AA) in both schemes. */
@@ -116,7 +117,7 @@ static void
 add_spans (GString *page, const PcdReportSide *side, const char *what, const GPtrArray *spans)
 {
   const char *const columns[] = { "When", what, "For", NULL };
-  g_autofree char *caption = g_strdup_printf ("%ss of the %s", what, side->role);
+  g_autofree char *caption = g_strdup_printf (_ ("%ss of the %s"), what, side->role);
 
   if (spans->len == 0)
     return;
@@ -136,7 +137,7 @@ add_actions (GString *page, const PcdReportSide *side)
   static const char *const columns[] = {
     "When", "Action", "By", "Outcome", "Took", "Reason", NULL
   };
-  g_autofree char *caption = g_strdup_printf ("Actions on the %s", side->role);
+  g_autofree char *caption = g_strdup_printf (_ ("Actions on the %s"), side->role);
 
   if (side->actions->len == 0)
     return;
@@ -155,7 +156,7 @@ static void
 add_points (GString *page, const PcdReportSide *side)
 {
   static const char *const columns[] = { "When", "Event", "What", NULL };
-  g_autofree char *caption = g_strdup_printf ("Events on the %s", side->role);
+  g_autofree char *caption = g_strdup_printf (_ ("Events on the %s"), side->role);
 
   if (side->points->len == 0)
     return;
@@ -175,7 +176,7 @@ char *
 pcd_report_html (const PcdReportSide *const *sides, guint n_sides)
 {
   g_autoptr (GString) page = g_string_new (NULL);
-  g_autofree char *title = g_strdup_printf ("%s: a migration in trouble", sides[0]->domain);
+  g_autofree char *title = g_strdup_printf (_ ("%s: a migration in trouble"), sides[0]->domain);
 
   add_head (page, title);
   add (page,

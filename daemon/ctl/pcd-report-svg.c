@@ -4,6 +4,7 @@
  * style sheet's, by class. */
 #include "ctl/pcd-report.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define WIDTH       960
@@ -110,7 +111,7 @@ add_blocked (Picture *self, const PcdReportSide *side)
   }
   if (!any)
     return;
-  add_label (self, "vCPUs waiting");
+  add_label (self, _ ("vCPUs waiting"));
   self->y += LANE + GAP;
 }
 
@@ -135,7 +136,7 @@ add_retransmits (Picture *self, const PcdReportSide *side)
     most = MAX (most, g_array_index (side->samples, PcdReportSample, i).retransmits);
   if (most == 0)
     return;
-  add_label (self, "retransmits");
+  add_label (self, _ ("retransmits"));
   for (guint i = 0; i < side->samples->len; i++) {
     const PcdReportSample *sample = &g_array_index (side->samples, PcdReportSample, i);
     const gint64 to = i + 1 < side->samples->len ? sample[1].time : side->end;
@@ -182,7 +183,7 @@ add_actions (Picture *self, const PcdReportSide *side)
 {
   if (side->actions->len == 0)
     return;
-  add_label (self, "actions");
+  add_label (self, _ ("actions"));
   for (guint i = 0; i < side->actions->len; i++) {
     const PcdReportAction *action = g_ptr_array_index (side->actions, i);
     label_action (self, side, i);
@@ -221,7 +222,7 @@ add_network (Picture *self, const PcdReportSide *side)
   }
   if (!any)
     return;
-  add_label (self, "network");
+  add_label (self, _ ("network"));
   self->y += LANE + GAP;
 }
 

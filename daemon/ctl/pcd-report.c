@@ -5,6 +5,8 @@
 #include "core/pcd-record.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define CLOCK_DIFFERENCE (60 * G_USEC_PER_SEC)
@@ -211,8 +213,8 @@ pcd_report_side_new (JsonNode *root, const char *origin, GError **error)
   if (!timeline || !JSON_NODE_HOLDS_ARRAY (timeline) || !get_string (object, "uuid") ||
       !get_string (object, "role") || get_time (object, "began") < 0) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                 "%s: no incident: expected an object with \"uuid\", \"role\", \"began\" and "
-                 "\"timeline\", as 'postcopyctl incident show ID --json' prints it",
+                 _ ("%s: no incident: expected an object with \"uuid\", \"role\", \"began\" and "
+                    "\"timeline\", as 'postcopyctl incident show ID --json' prints it"),
                  origin);
     return NULL;
   }
@@ -255,15 +257,15 @@ pcd_report_join_check (const PcdReportSide *a, const PcdReportSide *b, GError **
   const char *problem = NULL;
 
   if (g_ascii_strcasecmp (a->uuid, b->uuid) != 0)
-    problem = "they are of two domains";
+    problem = _ ("they are of two domains");
   else if (g_str_equal (a->role, b->role))
-    problem = "both are of the same role: expected one source and one destination";
+    problem = _ ("both are of the same role: expected one source and one destination");
   else if (a->began > b->end + CLOCK_DIFFERENCE || b->began > a->end + CLOCK_DIFFERENCE)
-    problem = "they have no time in common: these are two migrations";
+    problem = _ ("they have no time in common: these are two migrations");
   if (problem)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                 "incident %" G_GINT64_FORMAT " of %s (%s) and incident %" G_GINT64_FORMAT
-                 " of %s (%s) do not belong together: %s",
+                 _ ("incident %" PRId64 " of %s (%s) and incident %" PRId64
+                    " of %s (%s) do not belong together: %s"),
                  a->id, a->uuid, a->role, b->id, b->uuid, b->role, problem);
   return problem == NULL;
 }
@@ -287,12 +289,12 @@ pcd_report_duration (gint64 usec)
   const gint64 s = usec / G_USEC_PER_SEC;
 
   if (usec < 10000)
-    return g_strdup_printf ("%.1f ms", (double)usec / 1000);
+    return g_strdup_printf (_ ("%.1f ms"), (double)usec / 1000);
   if (s < 60)
     return g_strdup_printf ("%.2f s", (double)usec / G_USEC_PER_SEC);
   if (s < 3600)
-    return g_strdup_printf ("%d min %d s", (int)(s / 60), (int)(s % 60));
-  return g_strdup_printf ("%d h %d min", (int)(s / 3600), (int)(s / 60 % 60));
+    return g_strdup_printf (_ ("%d min %d s"), (int)(s / 60), (int)(s % 60));
+  return g_strdup_printf (_ ("%d h %d min"), (int)(s / 3600), (int)(s / 60 % 60));
 }
 
 static const char *
@@ -320,11 +322,11 @@ pcd_report_summary (const PcdReportSide *side)
   for (guint i = 0; i < side->actions->len; i++)
     done +=
         g_str_equal (((PcdReportAction *)g_ptr_array_index (side->actions, i))->outcome, "done");
-  return g_strdup_printf ("On the %s: %s%s%s; %u action%s, %u of them done; %s.", side->role,
-                          paused > 0 ? "paused for " : "never paused", paused > 0 ? for_paused : "",
-                          paused > 0 ? cause_clause (side) : "", side->actions->len,
-                          side->actions->len == 1 ? "" : "s", done,
-                          side->how ?: "it is not over yet");
+  return g_strdup_printf (_ ("On the %s: %s%s%s; %u action%s, %u of them done; %s."), side->role,
+                          paused > 0 ? _ ("paused for ") : _ ("never paused"),
+                          paused > 0 ? for_paused : "", paused > 0 ? cause_clause (side) : "",
+                          side->actions->len, side->actions->len == 1 ? "" : "s", done,
+                          side->how ?: _ ("it is not over yet"));
 }
 
 char *
@@ -353,8 +355,8 @@ pcd_report_text (const PcdReportSide *const *sides, guint n_sides)
       g_autofree char *at = pcd_report_duration (MAX (action->from - sides[i]->began, 0));
       g_autofree char *took = pcd_report_duration (action->to - action->from);
       g_autofree char *line =
-          g_strdup_printf ("%s by %s: %s in %s%s%s", action->action, action->who, action->outcome,
-                           took, action->reason ? ": " : "", action->reason ?: "");
+          g_strdup_printf (_ ("%s by %s: %s in %s%s%s"), action->action, action->who,
+                           action->outcome, took, action->reason ? ": " : "", action->reason ?: "");
       g_autofree char *printable = pcd_text_printable (line);
       g_string_append_printf (text, "  +%-12s %s\n", at, printable);
     }

@@ -4,6 +4,8 @@
 
 #include "ctl/pcd-show.h"
 
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define LABEL_WIDTH 11
@@ -62,10 +64,10 @@ spell_duration (gint64 usec)
   if (s < 60)
     return g_strdup_printf ("%d s", (int)s);
   if (s < 3600)
-    return g_strdup_printf ("%d min %d s", (int)(s / 60), (int)(s % 60));
+    return g_strdup_printf (_ ("%d min %d s"), (int)(s / 60), (int)(s % 60));
   if (s < 48 * 3600)
-    return g_strdup_printf ("%d h %d min", (int)(s / 3600), (int)(s / 60 % 60));
-  return g_strdup_printf ("%d days", (int)(s / 86400));
+    return g_strdup_printf (_ ("%d h %d min"), (int)(s / 3600), (int)(s / 60 % 60));
+  return g_strdup_printf (_ ("%d days"), (int)(s / 86400));
 }
 
 /* ---- the headline ---- */
@@ -117,7 +119,7 @@ explain_cause (const PcdClientMigration *migration)
   for (guint i = 0; i < G_N_ELEMENTS (causes); i++)
     if (g_str_equal (migration->cause, pcd_cause_to_string (causes[i].cause)))
       return causes[i].text;
-  return "the cause is unknown";
+  return _ ("the cause is unknown");
 }
 
 /* (nullable) */
@@ -127,17 +129,18 @@ explain (const PcdClientMigration *migration)
   if (is_phase (migration, PCD_PHASE_PAUSED))
     return explain_cause (migration);
   if (migration->unattended)
-    return "libvirt lost its connection and reports a failure; QEMU goes on, nothing is lost";
+    return _ ("libvirt lost its connection and reports a failure; QEMU goes on, nothing is lost");
   if (is_flow (migration, PCD_FLOW_STALLED))
-    return "nothing arrives any more";
+    return _ ("nothing arrives any more");
   if (is_flow (migration, PCD_FLOW_SLOW))
-    return "slow, but pages flow";
+    return _ ("slow, but pages flow");
   if (is_flow (migration, PCD_FLOW_FLOWING))
-    return "pages flow";
+    return _ ("pages flow");
   if (is_phase (migration, PCD_PHASE_FAILED))
-    return is_source (migration) ? "the guest was not moved" : "the guest did not arrive here";
+    return is_source (migration) ? _ ("the guest was not moved")
+                                 : _ ("the guest did not arrive here");
   if (is_phase (migration, PCD_PHASE_GONE))
-    return "QEMU is not there any more";
+    return _ ("QEMU is not there any more");
   return NULL;
 }
 
@@ -148,7 +151,8 @@ add_headline (Block *self)
   const PcdColour colour = colour_of (self->state, m);
   g_autofree char *name = pcd_text_printable (m->name);
   g_autofree char *duration = spell_duration (self->now - m->phase_time);
-  g_autofree char *phase = g_strdup_printf ("%s%s", m->phase, m->unattended ? " (unattended)" : "");
+  g_autofree char *phase =
+      g_strdup_printf ("%s%s", m->phase, m->unattended ? _ (" (unattended)") : "");
   const char *why = explain (m);
 
   pcd_terminal_paint (self->terminal, self->text, colour, self->terminal->unicode ? "●" : "*");
@@ -170,11 +174,11 @@ add_since (Block *self)
   g_autofree char *since = pcd_time_to_text (m->phase_time);
 
   if (m->incident)
-    add_field (self, "Since:", "%s, incident %" G_GINT64_FORMAT, since, m->incident);
+    add_field (self, _ ("Since:"), _ ("%s, incident %" PRId64), since, m->incident);
   else
-    add_field (self, "Since:", "%s", since);
+    add_field (self, _ ("Since:"), "%s", since);
   if (m->pid)
-    add_field (self, "QEMU:", "process %d, says %s", m->pid, m->qemu_status);
+    add_field (self, _ ("QEMU:"), _ ("process %d, says %s"), m->pid, m->qemu_status);
 }
 
 static void
@@ -185,15 +189,15 @@ add_network (Block *self)
   for (guint i = 0; i < m->sockets->len; i++) {
     const PcdClientSocket *s = g_ptr_array_index (m->sockets, i);
     g_autofree char *heard = spell_duration (s->heard_usec);
-    add_field (self,
-               "Network:", "%s%s%s %s %s, %s, heard %s ago, %u unacknowledged, %u retransmissions",
+    add_field (self, _ ("Network:"),
+               _ ("%s%s%s %s %s, %s, heard %s ago, %u unacknowledged, %u retransmissions"),
                self->look && self->look->interface ? self->look->interface : "",
                self->look && self->look->interface ? ", " : "", s->local,
                self->terminal->unicode ? "→" : "to", s->remote, s->armed ? "armed" : "not armed",
                heard, s->unacked, s->retransmits);
   }
   if (m->sockets->len == 0 && is_phase (m, PCD_PHASE_PAUSED))
-    add_field (self, "Network:", "no migration connection");
+    add_field (self, _ ("Network:"), _ ("no migration connection"));
 }
 
 /* (nullable): what stands in the way of a stop, where something waits. */
@@ -201,15 +205,16 @@ static char *
 describe_stop (const Block *self)
 {
   if (!self->look)
-    return g_strdup_printf ("'postcopyctl inspect' on this host says whether it can be stopped");
+    return g_strdup_printf (
+        _ ("'postcopyctl inspect' on this host says whether it can be stopped"));
   switch (self->look->kickable) {
   case PCD_ANSWER_YES:
-    return g_strdup ("it can be stopped");
+    return g_strdup (_ ("it can be stopped"));
   case PCD_ANSWER_NO:
-    return g_strdup_printf ("it cannot be stopped now, only frozen: %s",
+    return g_strdup_printf (_ ("it cannot be stopped now, only frozen: %s"),
                             self->look->obstacle ?: "");
   default:
-    return g_strdup_printf ("whether it can be stopped is not known: %s",
+    return g_strdup_printf (_ ("whether it can be stopped is not known: %s"),
                             self->look->obstacle ?: "");
   }
 }
@@ -222,27 +227,28 @@ add_guest (Block *self)
   if (pcd_show_has_ended (m))
     return;
   if (is_source (m) && !is_phase (m, PCD_PHASE_PRECOPY) && !is_phase (m, PCD_PHASE_DEVICE)) {
-    add_field (self, "Guest:", "runs on the destination: never resume it here");
+    add_field (self, _ ("Guest:"), _ ("runs on the destination: never resume it here"));
     return;
   }
   if (is_source (m))
     return;
   if (!m->measured) {
-    add_field (self, "Guest:", "its threads were not measured");
+    add_field (self, _ ("Guest:"), _ ("its threads were not measured"));
     return;
   }
   if (m->n_blocked_vcpus + m->n_blocked_others == 0) {
-    add_field (self, "Guest:", "none of %u vCPU%s waits for missing memory", m->n_vcpus,
+    add_field (self, _ ("Guest:"), _ ("none of %u vCPU%s waits for missing memory"), m->n_vcpus,
                m->n_vcpus == 1 ? "" : "s");
     return;
   }
   g_autofree char *others =
-      m->n_blocked_others ? g_strdup_printf (" and %u other thread%s of QEMU", m->n_blocked_others,
-                                             m->n_blocked_others == 1 ? "" : "s")
-                          : NULL;
+      m->n_blocked_others
+          ? g_strdup_printf (_ (" and %u other thread%s of QEMU"), m->n_blocked_others,
+                             m->n_blocked_others == 1 ? "" : "s")
+          : NULL;
   g_autofree char *stop = describe_stop (self);
-  add_field (self, "Guest:", "%u of %u vCPU%s%s wait for missing memory; %s", m->n_blocked_vcpus,
-             m->n_vcpus, m->n_vcpus == 1 ? "" : "s", others ?: "", stop);
+  add_field (self, _ ("Guest:"), _ ("%u of %u vCPU%s%s wait for missing memory; %s"),
+             m->n_blocked_vcpus, m->n_vcpus, m->n_vcpus == 1 ? "" : "s", others ?: "", stop);
 }
 
 static void
@@ -253,7 +259,7 @@ add_memory (Block *self)
   if (!m->asked)
     return;
   g_autofree char *known = m->progress.known ? pcd_progress_to_text (&m->progress) : NULL;
-  add_field (self, "Missing:", "%s%s", known ? "" : "unknown: ", known ?: m->problem);
+  add_field (self, _ ("Missing:"), "%s%s", known ? "" : "unknown: ", known ?: m->problem);
 }
 
 /* ---- what is done ---- */
@@ -262,12 +268,11 @@ static void
 add_doing (Block *self)
 {
   const PcdClientMigration *m = self->migration;
-  g_autofree char *share =
-      m->doing_total ? g_strdup_printf (" (%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT ")",
-                                        m->doing_done, m->doing_total)
-                     : NULL;
+  g_autofree char *share = m->doing_total ? g_strdup_printf (_ (" (%" PRIu64 " of %" PRIu64 ")"),
+                                                             m->doing_done, m->doing_total)
+                                          : NULL;
 
-  add_field (self, "Does:", "%s%s%s%s", m->doing, *m->doing_text ? ": " : "", m->doing_text,
+  add_field (self, _ ("Does:"), "%s%s%s%s", m->doing, *m->doing_text ? ": " : "", m->doing_text,
              share ?: "");
 }
 
@@ -278,13 +283,13 @@ add_next (Block *self)
   const gint64 left = m->next_time - self->now;
 
   if (!m->next_time) {
-    add_field (self, "Will:", "%s, once the destination's libvirt answers", m->next_action);
+    add_field (self, _ ("Will:"), _ ("%s, once the destination's libvirt answers"), m->next_action);
     return;
   }
   g_autofree char *when = pcd_time_to_text (m->next_time);
   g_autofree char *in = left > 0 ? spell_duration (left) : NULL;
-  add_field (self, "Will:", "%s, at %s%s%s%s", m->next_action, when, in ? " (in " : "", in ?: "",
-             in ? ")" : "");
+  add_field (self, _ ("Will:"), _ ("%s, at %s%s%s%s"), m->next_action, when, in ? " (in " : "",
+             in ?: "", in ? ")" : "");
 }
 
 static void
@@ -293,8 +298,8 @@ add_veto (Block *self, const PcdClientVeto *veto)
   g_autofree char *since = pcd_time_to_text ((gint64)veto->since);
   g_autofree char *until = pcd_time_to_text ((gint64)veto->until);
 
-  add_field (self, "Vetoed:", "%s, by %s%s%s, since %s, asked again at %s", veto->action, veto->by,
-             *veto->reason ? ": " : "", veto->reason, since, until);
+  add_field (self, _ ("Vetoed:"), _ ("%s, by %s%s%s, since %s, asked again at %s"), veto->action,
+             veto->by, *veto->reason ? ": " : "", veto->reason, since, until);
 }
 
 static void
@@ -303,14 +308,14 @@ add_deeds (Block *self)
   const PcdClientMigration *m = self->migration;
 
   if (*m->note)
-    add_field (self, "Note:", "%s", m->note);
+    add_field (self, _ ("Note:"), "%s", m->note);
   if (*m->policy)
-    add_field (self, "Policy:", "%s (%s)%s", m->policy, m->policy_source,
+    add_field (self, _ ("Policy:"), "%s (%s)%s", m->policy, m->policy_source,
                m->held ? ", held: nothing is done by itself" : "");
   else if (m->held)
-    add_field (self, "Policy:", "held: nothing is done by itself");
+    add_field (self, _ ("Policy:"), _ ("held: nothing is done by itself"));
   if (*m->last_action)
-    add_field (self, "Did:", "%s: %s%s%s", m->last_action, m->last_outcome,
+    add_field (self, _ ("Did:"), "%s: %s%s%s", m->last_action, m->last_outcome,
                *m->last_reason ? ": " : "", m->last_reason);
   for (guint i = 0; i < m->vetoes->len; i++)
     add_veto (self, g_ptr_array_index (m->vetoes, i));
@@ -352,22 +357,22 @@ advise_trouble (const Block *self, Advice *advice, guint *n)
   const PcdClientMigration *m = self->migration;
 
   if (is_phase (m, PCD_PHASE_PAUSED) && is_source (m))
-    advise (advice, n, "recover", " --wait", m->name, "try now, and wait for the end");
+    advise (advice, n, "recover", " --wait", m->name, _ ("try now, and wait for the end"));
   else if (is_phase (m, PCD_PHASE_PAUSED) && self->look && self->look->kickable == PCD_ANSWER_YES)
-    advise (advice, n, "stop", "", m->name, "hold the guest until it is recovered");
+    advise (advice, n, "stop", "", m->name, _ ("hold the guest until it is recovered"));
   else if (is_phase (m, PCD_PHASE_PAUSED))
-    advise (advice, n, "freeze", "", m->name, "hold the guest until it is recovered");
+    advise (advice, n, "freeze", "", m->name, _ ("hold the guest until it is recovered"));
   else if (is_flow (m, PCD_FLOW_STALLED))
     advise (advice, n, "force-pause", "", m->name,
-            "give the connection up, so that it can recover");
+            _ ("give the connection up, so that it can recover"));
   else
-    advise (advice, n, "status", " --watch", m->name, "see it go on");
+    advise (advice, n, "status", " --watch", m->name, _ ("see it go on"));
   if (is_phase (m, PCD_PHASE_PAUSED))
-    advise (advice, n, "snapshot", "", m->name, "keep what this host has of its memory");
+    advise (advice, n, "snapshot", "", m->name, _ ("keep what this host has of its memory"));
   if (m->held)
-    advise (advice, n, "release", "", m->name, "let the policy act again");
+    advise (advice, n, "release", "", m->name, _ ("let the policy act again"));
   else if (*m->next_action || *m->doing)
-    advise (advice, n, "hold", "", m->name, "no automatic action from now on");
+    advise (advice, n, "hold", "", m->name, _ ("no automatic action from now on"));
 }
 
 static void
@@ -382,7 +387,7 @@ add_commands (Block *self)
     advise_trouble (self, advice, &n);
   if (m->incident) {
     g_autofree char *id = g_strdup_printf ("%" G_GINT64_FORMAT, m->incident);
-    advise (advice, &n, "incident show", "", id, "all that happened");
+    advise (advice, &n, "incident show", "", id, _ ("all that happened"));
   }
   for (guint i = 0; i < n; i++)
     width = MAX (width, strlen (advice[i].command));
@@ -390,7 +395,7 @@ add_commands (Block *self)
     const gboolean fits =
         self->terminal->columns == 0 ||
         INDENT + LABEL_WIDTH + width + 2 + strlen (advice[i].why) <= self->terminal->columns;
-    add_label (self, i == 0 ? "You can:" : "");
+    add_label (self, i == 0 ? _ ("You can:") : "");
     if (fits)
       g_string_append_printf (self->text, "%-*s  ", (int)width, advice[i].command);
     else
@@ -412,7 +417,7 @@ pcd_show_block (const PcdClientState *state,
   Block self = { state, migration, look, terminal, now, g_string_new (NULL) };
 
   add_headline (&self);
-  add_field (&self, "UUID:", "%s", migration->uuid);
+  add_field (&self, _ ("UUID:"), "%s", migration->uuid);
   add_since (&self);
   add_network (&self);
   add_guest (&self);

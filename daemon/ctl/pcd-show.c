@@ -4,6 +4,7 @@
 
 #include "core/pcd-json.h"
 
+#include <glib/gi18n.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -32,8 +33,8 @@ pcd_show_disconnected (const PcdClientState *state)
     return NULL;
   g_autofree char *since = pcd_time_to_text (state->connection_since);
   g_autofree char *reason = pcd_text_printable (state->connection_reason);
-  return g_strdup_printf ("not connected to libvirt since %s: %s\n", since,
-                          *reason ? reason : "no reason given");
+  return g_strdup_printf (_ ("not connected to libvirt since %s: %s\n"), since,
+                          *reason ? reason : _ ("no reason given"));
 }
 
 static const char *

@@ -5,6 +5,8 @@
 #include "bus/pcd-address.h"
 #include "bus/pcd-bus-error.h"
 
+#include <glib/gi18n.h>
+
 #define DEADLINE_MSEC 5000
 #define RETRY_MSEC    1000
 #define SETTLE_MSEC   250 /* several signals belong to one change */
@@ -104,7 +106,7 @@ finish (GObject *source, GAsyncResult *result, gpointer data)
   PcdTopLink *self = data;
   self->asking = FALSE;
   if (self->owner) {
-    tell_lost (self, "postcopyd did not answer", error);
+    tell_lost (self, _ ("postcopyd did not answer"), error);
     refresh_in (self, RETRY_MSEC);
   }
   return NULL;
@@ -188,7 +190,7 @@ on_vanished (GDBusConnection *connection, const char *name, gpointer data)
   PcdTopLink *self = data;
 
   g_clear_pointer (&self->owner, g_free);
-  tell_lost (self, "postcopyd is not running", NULL);
+  tell_lost (self, _ ("postcopyd is not running"), NULL);
 }
 
 static void
@@ -210,7 +212,7 @@ on_closed (GDBusConnection *connection, gboolean vanished, GError *error, gpoint
   PcdTopLink *self = data;
 
   drop (self);
-  tell_lost (self, "the bus went away", NULL);
+  tell_lost (self, _ ("the bus went away"), NULL);
   if (!self->retry_id)
     self->retry_id = g_timeout_add (RETRY_MSEC, on_retry, self);
 }
@@ -248,7 +250,7 @@ on_connected (GObject *source, GAsyncResult *result, gpointer data)
     use (self, connection);
     return;
   }
-  tell_lost (self, "no bus", error);
+  tell_lost (self, _ ("no bus"), error);
   self->retry_id = g_timeout_add (RETRY_MSEC, on_retry, self);
 }
 

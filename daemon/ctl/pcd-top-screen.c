@@ -8,6 +8,7 @@
 #include "ctl/pcd-top-text.h"
 
 /* ncurses' own bool would do, but its names are many: last, and here only. */
+#include <glib/gi18n.h>
 #include <ncurses.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -136,7 +137,7 @@ draw_rows (const PcdTopPicture *picture)
           ->migration;
   g_autofree char *deeds = pcd_top_deeds (m, picture->now);
   g_autofree char *detail = g_strdup_printf (
-      "%s: %s%s%s%s%s%s", m->name, deeds, *m->last_action ? "; did " : "", m->last_action,
+      "%s: %s%s%s%s%s%s", m->name, deeds, *m->last_action ? _ ("; did ") : "", m->last_action,
       *m->last_action ? ": " : "", m->last_outcome, *m->last_action ? "" : "");
   put (LINES - 3, A_DIM, detail);
 }
@@ -159,11 +160,11 @@ draw_title (const PcdTopPicture *picture)
   const guint n = pcd_top_model_get_n (picture->model);
   g_autofree char *title =
       picture->old
-          ? g_strdup_printf ("postcopyctl top: last known: %s", picture->old)
-          : g_strdup_printf ("postcopyctl top: %u migration%s, %u in trouble, by %s%s", n,
+          ? g_strdup_printf (_ ("postcopyctl top: last known: %s"), picture->old)
+          : g_strdup_printf (_ ("postcopyctl top: %u migration%s, %u in trouble, by %s%s"), n,
                              n == 1 ? "" : "s", pcd_top_model_get_n_in_trouble (picture->model),
                              pcd_top_model_describe_sort (picture->model),
-                             pcd_top_model_is_reversed (picture->model) ? ", reversed" : "");
+                             pcd_top_model_is_reversed (picture->model) ? _ (", reversed") : "");
 
   put (0, A_BOLD | (picture->old ? colour (PAIR_WARN) : 0), title);
 }

@@ -11,6 +11,7 @@
 #include "ctl/pcd-verbs.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -65,49 +66,53 @@ parse (Options *options, int *argc, char ***argv)
 {
   const GOptionEntry common[] = {
     { "wait", 0, 0, G_OPTION_ARG_NONE, &options->wait,
-      "Wait for what it is to bring: recover, the end of the migration; force-pause, phase paused",
+      N_ ("Wait for what it is to bring: recover, the end of the migration; force-pause, phase "
+          "paused"),
       NULL },
-    { "timeout", 0, 0, G_OPTION_ARG_STRING, &options->timeout, "Wait no longer, such as 30s", "T" },
+    { "timeout", 0, 0, G_OPTION_ARG_STRING, &options->timeout, N_ ("Wait no longer, such as 30s"),
+      "T" },
     { "role", 0, 0, G_OPTION_ARG_STRING, &options->role,
-      "source or destination, if the domain has a migration of each", "ROLE" },
+      N_ ("source or destination, if the domain has a migration of each"), "ROLE" },
     { "force", 0, 0, G_OPTION_ARG_NONE, &options->force,
-      "Also if it is unwise; never if it is unsafe", NULL },
-    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &options->quiet, "Tell only what went wrong", NULL },
-    { "dry-run", 0, 0, G_OPTION_ARG_NONE, &options->dry_run, "Only say what would be done", NULL },
+      N_ ("Also if it is unwise; never if it is unsafe"), NULL },
+    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &options->quiet, N_ ("Tell only what went wrong"), NULL },
+    { "dry-run", 0, 0, G_OPTION_ARG_NONE, &options->dry_run, N_ ("Only say what would be done"),
+      NULL },
     { NULL },
   };
   const GOptionEntry recover[] = {
     { "network", 0, 0, G_OPTION_ARG_STRING, &options->network,
-      "Only by addresses of the peer in this network", "CIDR" },
-    { "uri", 0, 0, G_OPTION_ARG_STRING, &options->uri, "The peer's libvirt", "URI" },
+      N_ ("Only by addresses of the peer in this network"), "CIDR" },
+    { "uri", 0, 0, G_OPTION_ARG_STRING, &options->uri, N_ ("The peer's libvirt"), "URI" },
   };
   const GOptionEntry destroy[] = {
     { "order", 0, 0, G_OPTION_ARG_STRING, &options->order,
-      "destination-first or source-first; must be given", "ORDER" },
+      N_ ("destination-first or source-first; must be given"), "ORDER" },
     { "without-proof", 0, 0, G_OPTION_ARG_NONE, &options->without_proof,
-      "Also if the other side may still complete", NULL },
+      N_ ("Also if the other side may still complete"), NULL },
   };
   const GOptionEntry debug[] = {
     { "mode", 0, 0, G_OPTION_ARG_STRING, &options->mode,
-      "backtrace (default) by gdb, core, stacks, which holds nothing up, gdbserver, guest",
+      N_ ("backtrace (default) by gdb, core, stacks, which holds nothing up, gdbserver, guest"),
       "MODE" },
-    { "limit", 0, 0, G_OPTION_ARG_STRING, &options->limit, "How long it may take, 20s if not given",
-      "T" },
+    { "limit", 0, 0, G_OPTION_ARG_STRING, &options->limit,
+      N_ ("How long it may take, 20s if not given"), "T" },
     { "session", 0, 0, G_OPTION_ARG_STRING, &options->session,
-      "How long gdbserver or guest is open, 10min if not given", "T" },
+      N_ ("How long gdbserver or guest is open, 10min if not given"), "T" },
     { "idle", 0, 0, G_OPTION_ARG_STRING, &options->idle,
-      "Of which how long nobody need say anything, 2min if not given", "T" },
+      N_ ("Of which how long nobody need say anything, 2min if not given"), "T" },
   };
   const GOptionEntry snapshot[] = {
     { "directory", 0, 0, G_OPTION_ARG_FILENAME, &options->directory,
-      "Make the snapshot in this folder of the host's", "DIR" },
+      N_ ("Make the snapshot in this folder of the host's"), "DIR" },
     { "speed", 0, 0, G_OPTION_ARG_INT, &options->speed,
-      "Copy disks no faster, in MiB/s; 0 (default) for no limit", "N" },
-    { "json", 0, 0, G_OPTION_ARG_NONE, &options->snapshot.json, "Of info: the manifest", NULL },
+      N_ ("Copy disks no faster, in MiB/s; 0 (default) for no limit"), "N" },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &options->snapshot.json, N_ ("Of info: the manifest"),
+      NULL },
     { "output", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot.output,
-      "Of merge: the core to write", "FILE" },
+      N_ ("Of merge: the core to write"), "FILE" },
     { "mark-missing", 0, 0, G_OPTION_ARG_NONE, &options->snapshot.mark_missing,
-      "Of merge: also if pages are missing", NULL },
+      N_ ("Of merge: also if pages are missing"), NULL },
   };
   g_autoptr (GArray) entries = g_array_new (TRUE, TRUE, sizeof (GOptionEntry));
 
@@ -129,25 +134,27 @@ check (Options *options, int argc)
   const char *program = g_get_prgname ();
 
   if (argc != 2)
-    g_printerr ("%s: expected one DOMAIN; see '%s --help'\n", program, program);
+    g_printerr (_ ("%s: expected one DOMAIN; see '%s --help'\n"), program, program);
   else if (!pcd_pick_check_role (options->role))
     return FALSE;
   else if (options->network && options->uri)
-    g_printerr ("%s: --network and --uri, expected one of them\n", program);
+    g_printerr (_ ("%s: --network and --uri, expected one of them\n"), program);
   else if (options->action == PCD_ACTION_DESTROY && !options->order)
-    g_printerr ("%s: --order is missing, expected destination-first or source-first\n", program);
+    g_printerr (_ ("%s: --order is missing, expected destination-first or source-first\n"),
+                program);
   else if (options->directory && !pcd_path_is_good (options->directory))
     g_printerr ("%s: --directory: got \"%s\", expected " PCD_PATH_EXPECTED "\n", program,
                 options->directory);
   else if (options->speed < -1 || options->speed > 1000000)
-    g_printerr ("%s: --speed: got %d, expected MiB/s (0 to 1000000)\n", program, options->speed);
+    g_printerr (_ ("%s: --speed: got %d, expected MiB/s (0 to 1000000)\n"), program,
+                options->speed);
   else if (options->snapshot.json || options->snapshot.output || options->snapshot.mark_missing)
-    g_printerr ("%s: --json, --output and --mark-missing are for info and merge\n", program);
+    g_printerr (_ ("%s: --json, --output and --mark-missing are for info and merge\n"), program);
   else if (options->timeout &&
            (!pcd_duration_parse (options->timeout, &options->timeout_usec, NULL) ||
             options->timeout_usec < G_TIME_SPAN_MILLISECOND ||
             options->timeout_usec > G_TIME_SPAN_DAY))
-    g_printerr ("%s: --timeout: got \"%s\", expected a duration such as 30s (1ms to 24h)\n",
+    g_printerr (_ ("%s: --timeout: got \"%s\", expected a duration such as 30s (1ms to 24h)\n"),
                 program, options->timeout);
   else
     return TRUE;
@@ -209,7 +216,7 @@ print_output (PcdClient *client,
   int fd;
 
   if (!options->quiet)
-    g_printerr ("%s: debug: done: %s\n", name, text);
+    g_printerr (_ ("%s: debug: done: %s\n"), name, text);
   if (g_strcmp0 (options->mode, "core") == 0 && isatty (STDOUT_FILENO))
     return PCD_EXIT_DONE;
   int exit_code = pcd_client_open_debug_output (client, migration->path, &fd);
@@ -303,21 +310,21 @@ ACT_VERB (recover,
           PCD_ACTION_RECOVER,
           "recover",
           " [--network CIDR | --uri URI]",
-          "Reconnect a paused migration, and let it go on")
+          N_ ("Reconnect a paused migration, and let it go on"))
 ACT_VERB (force_pause,
           PCD_ACTION_FORCE_PAUSE,
           "force-pause",
           "",
-          "Make QEMU give a dead connection up, so that it can be recovered")
-ACT_VERB (stop, PCD_ACTION_STOP, "stop", "", "Stop the guest, if that cannot hang QEMU")
+          N_ ("Make QEMU give a dead connection up, so that it can be recovered"))
+ACT_VERB (stop, PCD_ACTION_STOP, "stop", "", N_ ("Stop the guest, if that cannot hang QEMU"))
 ACT_VERB (
-    freeze, PCD_ACTION_FREEZE, "freeze", "", "Freeze the guest's vCPUs, where stop would hang")
+    freeze, PCD_ACTION_FREEZE, "freeze", "", N_ ("Freeze the guest's vCPUs, where stop would hang"))
 ACT_VERB (debug,
           PCD_ACTION_DEBUG,
           "debug",
           " [--mode MODE] [--limit T] [--session T] [--idle T]",
-          "Show what QEMU's threads are at, or keep a core of QEMU")
-ACT_VERB (resume, PCD_ACTION_RESUME, "resume", "", "Undo postcopyd's stop or freeze")
+          N_ ("Show what QEMU's threads are at, or keep a core of QEMU"))
+ACT_VERB (resume, PCD_ACTION_RESUME, "resume", "", N_ ("Undo postcopyd's stop or freeze"))
 
 /* Some of its words are no domains: see pcd-verb-snapshot.c. */
 static int
@@ -331,7 +338,7 @@ const PcdVerb pcd_verb_snapshot = {
   .synopsis =
       "DOMAIN [--directory DIR] [--speed N]" COMMON " | verify BUNDLE | info BUNDLE [--json] | "
       "merge SOURCE DESTINATION --output FILE [--mark-missing]",
-  .summary = "Keep what this side has of a guest; or read what was kept",
+  .summary = N_ ("Keep what this side has of a guest; or read what was kept"),
   .run = run_snapshot,
 };
 
@@ -339,4 +346,4 @@ ACT_VERB (destroy,
           PCD_ACTION_DESTROY,
           "destroy",
           " --order ORDER [--without-proof]",
-          "Destroy this side of a migration that cannot be completed")
+          N_ ("Destroy this side of a migration that cannot be completed"))

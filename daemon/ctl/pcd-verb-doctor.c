@@ -3,6 +3,7 @@
  * Must not know what is good or bad. */
 #include "ctl/pcd-verbs.h"
 
+#include <glib/gi18n.h>
 #include <unistd.h>
 
 #include "doctor/pcd-ask.h"
@@ -13,7 +14,7 @@ static int run (const PcdCtl *ctl, int argc, char **argv);
 const PcdVerb pcd_verb_doctor = {
   .name = "doctor",
   .synopsis = "",
-  .summary = "Check whether this host is fit for post-copy and its recovery",
+  .summary = N_ ("Check whether this host is fit for post-copy and its recovery"),
   .run = run,
   .is_local = TRUE,
 };
@@ -89,13 +90,13 @@ run (const PcdCtl *ctl, int argc, char **argv)
 {
   g_auto (Options) options = { 0 };
   const GOptionEntry entries[] = {
-    { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print JSON", NULL },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, N_ ("Print JSON"), NULL },
     { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
-      "postcopyd.conf (default: that of the running daemon)", "FILE" },
+      N_ ("postcopyd.conf (default: that of the running daemon)"), "FILE" },
     { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_dir,
-      "policies (default: those of the running daemon)", "DIR" },
+      N_ ("policies (default: those of the running daemon)"), "DIR" },
     { PCD_ASK_OPTION, 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &options.ask,
-      "Ask this libvirt, print its answer", "URI" },
+      N_ ("Ask this libvirt, print its answer"), "URI" },
     { NULL },
   };
   int code = pcd_verb_parse (&pcd_verb_doctor, entries, &argc, &argv);
@@ -103,7 +104,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (code >= 0)
     return code;
   if (argc > 1) {
-    g_printerr ("postcopyctl doctor: unexpected argument '%s'; it takes none\n", argv[1]);
+    g_printerr (_ ("postcopyctl doctor: unexpected argument '%s'; it takes none\n"), argv[1]);
     return PCD_EXIT_USAGE;
   }
   if (options.ask) {

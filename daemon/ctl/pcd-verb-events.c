@@ -4,6 +4,7 @@
 #include "ctl/pcd-client.h"
 #include "ctl/pcd-verbs.h"
 
+#include <glib/gi18n.h>
 #include <stdio.h>
 
 typedef struct {
@@ -21,7 +22,8 @@ print_record (const char *json, gpointer data)
   g_autoptr (PcdRecord) record = pcd_record_from_json (json, &error);
 
   if (!record) {
-    g_printerr ("%s: skipped a record that cannot be read: %s\n", g_get_prgname (), error->message);
+    g_printerr (_ ("%s: skipped a record that cannot be read: %s\n"), g_get_prgname (),
+                error->message);
     return TRUE;
   }
   /* Records told between listening and asking for the old ones come twice. */
@@ -44,8 +46,8 @@ run (const PcdCtl *ctl, int argc, char **argv)
   int exit_code = PCD_EXIT_DONE;
   Printer printer = { .exit_code = PCD_EXIT_DONE };
   const GOptionEntry entries[] = {
-    { "follow", 'f', 0, G_OPTION_ARG_NONE, &follow, "Go on until interrupted", NULL },
-    { "json", 0, 0, G_OPTION_ARG_NONE, &printer.json, "One JSON object per line", NULL },
+    { "follow", 'f', 0, G_OPTION_ARG_NONE, &follow, N_ ("Go on until interrupted"), NULL },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &printer.json, N_ ("One JSON object per line"), NULL },
     { NULL },
   };
 
@@ -53,7 +55,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (parsed >= 0)
     return parsed;
   if (argc > 1) {
-    g_printerr ("%s: unexpected argument '%s'; it takes none\n", g_get_prgname (), argv[1]);
+    g_printerr (_ ("%s: unexpected argument '%s'; it takes none\n"), g_get_prgname (), argv[1]);
     return PCD_EXIT_USAGE;
   }
   g_autoptr (PcdClient) client = pcd_client_open (ctl, &exit_code);
@@ -76,6 +78,6 @@ run (const PcdCtl *ctl, int argc, char **argv)
 const PcdVerb pcd_verb_events = {
   .name = "events",
   .synopsis = "[--follow] [--json]",
-  .summary = "What postcopyd told, oldest first",
+  .summary = N_ ("What postcopyd told, oldest first"),
   .run = run,
 };

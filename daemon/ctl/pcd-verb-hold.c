@@ -4,6 +4,8 @@
 #include "ctl/pcd-pick.h"
 #include "ctl/pcd-verbs.h"
 
+#include <glib/gi18n.h>
+
 /* The daemon may ask polkit, and polkit a person. */
 #define ANSWER_MSEC (150 * 1000)
 
@@ -18,7 +20,7 @@ run (const PcdCtl *ctl,
   g_autofree char *role = NULL;
   const GOptionEntry entries[] = {
     { "role", 0, 0, G_OPTION_ARG_STRING, &role,
-      "source or destination, if the domain has a migration of each", "ROLE" },
+      N_ ("source or destination, if the domain has a migration of each"), "ROLE" },
     { NULL },
   };
   int exit_code = pcd_verb_parse (verb, entries, &argc, &argv);
@@ -28,7 +30,8 @@ run (const PcdCtl *ctl,
   if (!pcd_pick_check_role (role))
     return PCD_EXIT_USAGE;
   if (argc != 2) {
-    g_printerr ("%s: expected one DOMAIN; see '%s --help'\n", g_get_prgname (), g_get_prgname ());
+    g_printerr (_ ("%s: expected one DOMAIN; see '%s --help'\n"), g_get_prgname (),
+                g_get_prgname ());
     return PCD_EXIT_USAGE;
   }
   g_autoptr (PcdClient) client = pcd_client_open (ctl, &exit_code);
@@ -64,13 +67,13 @@ run_release (const PcdCtl *ctl, int argc, char **argv)
 const PcdVerb pcd_verb_hold = {
   .name = "hold",
   .synopsis = "DOMAIN [--role ROLE]",
-  .summary = "No automatic action on a domain from now on",
+  .summary = N_ ("No automatic action on a domain from now on"),
   .run = run_hold,
 };
 
 const PcdVerb pcd_verb_release = {
   .name = "release",
   .synopsis = "DOMAIN [--role ROLE]",
-  .summary = "Automatic action again, after hold",
+  .summary = N_ ("Automatic action again, after hold"),
   .run = run_release,
 };

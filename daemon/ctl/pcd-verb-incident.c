@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl incident: lists incidents, shows what happened in one, and reports it. Reads the
  * journal's database by itself; needs no daemon. */
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -13,7 +15,7 @@ static int run (const PcdCtl *ctl, int argc, char **argv);
 const PcdVerb pcd_verb_incident = {
   .name = "incident",
   .synopsis = "list | show ID | report ID",
-  .summary = "What happened to migrations in trouble, and what was done",
+  .summary = N_ ("What happened to migrations in trouble, and what was done"),
   .run = run,
   .is_local = TRUE,
 };
@@ -54,8 +56,8 @@ fail (const GError *error)
 {
   g_printerr ("%s: %s\n", g_get_prgname (), error->message);
   if (g_error_matches (error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_DAMAGED))
-    g_printerr ("%s: postcopyd sets a damaged journal aside when it meets the damage, and begins "
-                "a fresh one\n",
+    g_printerr (_ ("%s: postcopyd sets a damaged journal aside when it meets the damage, and "
+                   "begins a fresh one\n"),
                 g_get_prgname ());
   return g_error_matches (error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_NOT_FOUND)
              ? PCD_EXIT_NOT_FOUND
@@ -95,7 +97,7 @@ list (const char *state_dir, gboolean json)
   else if (json)
     print_json (root);
   else if (none || json_array_get_length (json_node_get_array (root)) == 0)
-    g_print ("no incidents recorded yet\n");
+    g_print (_ ("no incidents recorded yet\n"));
   else
     list_text (json_node_get_array (root));
   return PCD_EXIT_DONE;
@@ -111,7 +113,7 @@ describe_action (JsonObject *entry)
   const gboolean has_reason = strcmp (reason, "-") != 0;
 
   if (!outcome)
-    return g_strdup_printf ("%s: begun by %s", action, who);
+    return g_strdup_printf (_ ("%s: begun by %s"), action, who);
   return g_strdup_printf ("%s: %s%s%s", action, outcome, has_reason ? ": " : "",
                           has_reason ? reason : "");
 }
@@ -184,7 +186,7 @@ describe_entry (JsonObject *entry, GHashTable *expected)
   }
   g_autoptr (PcdRecord) record = get_record (entry);
   if (!record || record->kind >= PCD_N_RECORDS)
-    return g_strdup ("something that this postcopyctl cannot read; --json shows it");
+    return g_strdup (_ ("something that this postcopyctl cannot read; --json shows it"));
   return was_said (expected, record) ? NULL : describe_record (record);
 }
 
@@ -198,8 +200,8 @@ show_text (JsonObject *incident)
   g_autofree char *how = get_printable (incident, "how");
   g_autofree char *domain = get_printable (incident, "domain");
 
-  g_print ("Incident: %" G_GINT64_FORMAT "\nDomain:   %s\nUUID:     %s\nRole:     %s\n"
-           "Began:    %s\nEnded:    %s\nHow:      %s\n\n",
+  g_print (_ ("Incident: %" PRId64 "\nDomain:   %s\nUUID:     %s\nRole:     %s\nBegan:    "
+              "%s\nEnded:    %s\nHow:      %s\n\n"),
            json_object_get_int_member (incident, "id"), domain, get_string (incident, "uuid"),
            get_string (incident, "role"), began, ended, how);
   for (guint i = 0; i < json_array_get_length (timeline); i++) {
@@ -218,15 +220,15 @@ show (const char *state_dir, gboolean json, const char *word)
   guint64 id;
 
   if (!g_ascii_string_to_unsigned (word, 10, 1, G_MAXINT64, &id, NULL)) {
-    g_printerr ("%s: got '%s', expected the number of an incident, as 'postcopyctl incident list' "
-                "shows it\n",
+    g_printerr (_ ("%s: got '%s', expected the number of an incident, as 'postcopyctl incident "
+                   "list' shows it\n"),
                 g_get_prgname (), word);
     return PCD_EXIT_USAGE;
   }
   g_autoptr (JsonNode) root = pcd_journal_show (state_dir, (gint64)id, &error);
   if (g_error_matches (error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_NONE_YET)) {
-    g_printerr ("%s: no incident %" G_GUINT64_FORMAT ": no incidents recorded yet\n",
-                g_get_prgname (), id);
+    g_printerr (_ ("%s: no incident %" PRIu64 ": no incidents recorded yet\n"), g_get_prgname (),
+                id);
     return PCD_EXIT_NOT_FOUND;
   }
   if (!root)
@@ -244,12 +246,12 @@ run (const PcdCtl *ctl, int argc, char **argv)
   g_autofree char *state_dir = NULL, *html = NULL, *with = NULL;
   gboolean json = FALSE, text = FALSE;
   const GOptionEntry entries[] = {
-    { "json", 0, 0, G_OPTION_ARG_NONE, &json, "For programs", NULL },
-    { "html", 0, 0, G_OPTION_ARG_FILENAME, &html, "report: write a page, - for the output",
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("For programs"), NULL },
+    { "html", 0, 0, G_OPTION_ARG_FILENAME, &html, N_ ("report: write a page, - for the output"),
       "FILE" },
-    { "text", 0, 0, G_OPTION_ARG_NONE, &text, "report: for people; the default", NULL },
+    { "text", 0, 0, G_OPTION_ARG_NONE, &text, N_ ("report: for people; the default"), NULL },
     { "with", 0, 0, G_OPTION_ARG_FILENAME, &with,
-      "report: the other host's incident, from incident show --json", "FILE" },
+      N_ ("report: the other host's incident, from incident show --json"), "FILE" },
     { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &state_dir,
       "Where the journal is (default: $STATE_DIRECTORY, else " DEFAULT_STATE_DIR ")", "DIR" },
     { NULL },
@@ -262,11 +264,12 @@ run (const PcdCtl *ctl, int argc, char **argv)
     state_dir = g_strdup (g_getenv ("STATE_DIRECTORY") ?: DEFAULT_STATE_DIR);
   const gboolean is_report = argc == 3 && g_str_equal (argv[1], "report");
   if (!is_report && (html || text || with)) {
-    g_printerr ("%s: --html, --text and --with are for 'incident report ID'\n", g_get_prgname ());
+    g_printerr (_ ("%s: --html, --text and --with are for 'incident report ID'\n"),
+                g_get_prgname ());
     return PCD_EXIT_USAGE;
   }
   if (json + text + (html != NULL) > 1) {
-    g_printerr ("%s: expected one of --html, --text and --json\n", g_get_prgname ());
+    g_printerr (_ ("%s: expected one of --html, --text and --json\n"), g_get_prgname ());
     return PCD_EXIT_USAGE;
   }
   if (argc == 2 && g_str_equal (argv[1], "list"))
@@ -275,7 +278,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
     return show (state_dir, json, argv[2]);
   if (is_report)
     return pcd_incident_report (&(PcdIncidentReport){ state_dir, argv[2], with, html, json });
-  g_printerr ("%s: expected %s; see 'postcopyctl incident --help'\n", g_get_prgname (),
+  g_printerr (_ ("%s: expected %s; see 'postcopyctl incident --help'\n"), g_get_prgname (),
               pcd_verb_incident.synopsis);
   return PCD_EXIT_USAGE;
 }

@@ -8,6 +8,7 @@
 #include "libvirt/pcd-lookup.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define LIBVIRT_LIMIT_USEC (5 * G_USEC_PER_SEC)
@@ -17,7 +18,8 @@ static int run (const PcdCtl *ctl, int argc, char **argv);
 const PcdVerb pcd_verb_inspect = {
   .name = "inspect",
   .synopsis = "DOMAIN | --pid PID",
-  .summary = "Show which threads of a QEMU process wait for a missing page, and what reaches them",
+  .summary =
+      N_ ("Show which threads of a QEMU process wait for a missing page, and what reaches them"),
   .run = run,
   .is_local = TRUE,
 };
@@ -33,8 +35,8 @@ find_without_libvirt (const char *domain, GError *libvirt_error, GError **error)
 
   if (pid == 0)
     g_set_error (error, G_IO_ERROR,
-                 own->code == G_IO_ERROR_NOT_FOUND ? libvirt_error->code : own->code, "%s; and %s",
-                 libvirt_error->message, own->message);
+                 own->code == G_IO_ERROR_NOT_FOUND ? libvirt_error->code : own->code,
+                 _ ("%s; and %s"), libvirt_error->message, own->message);
   return pid;
 }
 
@@ -142,7 +144,8 @@ inspect (pid_t pid, gboolean json)
 static int
 usage (const char *problem)
 {
-  g_printerr ("postcopyctl inspect: %s; give a domain's name, UUID or id, or --pid PID\n", problem);
+  g_printerr (_ ("postcopyctl inspect: %s; give a domain's name, UUID or id, or --pid PID\n"),
+              problem);
   return PCD_EXIT_USAGE;
 }
 
@@ -154,8 +157,8 @@ run (const PcdCtl *ctl, int argc, char **argv)
   gboolean json = FALSE;
   gint64 pid = 0;
   const GOptionEntry entries[] = {
-    { "pid", 'p', 0, G_OPTION_ARG_STRING, &pid_text, "Process id of a QEMU", "PID" },
-    { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
+    { "pid", 'p', 0, G_OPTION_ARG_STRING, &pid_text, N_ ("Process id of a QEMU"), "PID" },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("Print JSON"), NULL },
     { NULL },
   };
   int code = pcd_verb_parse (&pcd_verb_inspect, entries, &argc, &argv);
@@ -163,13 +166,13 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (code >= 0)
     return code;
   if (argc > 2)
-    return usage ("too many arguments");
+    return usage (_ ("too many arguments"));
   if ((argc == 2) == (pid_text != NULL))
-    return usage (pid_text ? "both a domain and --pid" : "no domain");
+    return usage (pid_text ? _ ("both a domain and --pid") : _ ("no domain"));
   if (pid_text && !g_ascii_string_to_signed (pid_text, 10, 1, G_MAXINT, &pid, NULL))
-    return usage ("--pid wants a positive number");
+    return usage (_ ("--pid wants a positive number"));
   if (!pid_text && *argv[1] == '\0')
-    return usage ("an empty domain");
+    return usage (_ ("an empty domain"));
   if (!pid_text)
     pid = find_domain (ctl, argv[1], &error);
   return pid > 0 ? inspect ((pid_t)pid, json) : fail (error);

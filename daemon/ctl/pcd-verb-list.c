@@ -4,13 +4,15 @@
 #include "ctl/pcd-show.h"
 #include "ctl/pcd-verbs.h"
 
+#include <glib/gi18n.h>
+
 static int
 run (const PcdCtl *ctl, int argc, char **argv)
 {
   gboolean json = FALSE;
   int exit_code = PCD_EXIT_DONE;
   const GOptionEntry entries[] = {
-    { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("Print JSON"), NULL },
     { NULL },
   };
 
@@ -18,7 +20,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (parsed >= 0)
     return parsed;
   if (argc > 1) {
-    g_printerr ("%s: unexpected argument '%s'; it takes none\n", g_get_prgname (), argv[1]);
+    g_printerr (_ ("%s: unexpected argument '%s'; it takes none\n"), g_get_prgname (), argv[1]);
     return PCD_EXIT_USAGE;
   }
   g_autoptr (PcdClient) client = pcd_client_open (ctl, &exit_code);
@@ -38,6 +40,6 @@ run (const PcdCtl *ctl, int argc, char **argv)
 const PcdVerb pcd_verb_list = {
   .name = "list",
   .synopsis = "[--json]",
-  .summary = "Migrations on this host",
+  .summary = N_ ("Migrations on this host"),
   .run = run,
 };

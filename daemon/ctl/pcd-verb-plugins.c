@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl plugins: what the configuration names, and what is wrong with it. Needs no daemon,
  * and runs none of their code. */
+#include <glib/gi18n.h>
 #include <json-glib/json-glib.h>
 
 #include "core/pcd-json.h"
@@ -74,8 +75,8 @@ run (const PcdCtl *ctl, int argc, char **argv)
   int result = PCD_EXIT_DONE;
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
-    { "config", 0, 0, G_OPTION_ARG_FILENAME, &config, "The daemon's configuration", "FILE" },
-    { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
+    { "config", 0, 0, G_OPTION_ARG_FILENAME, &config, N_ ("The daemon's configuration"), "FILE" },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("Print JSON"), NULL },
     { NULL },
   };
 
@@ -83,7 +84,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (parsed >= 0)
     return parsed;
   if (argc > 1) {
-    g_printerr ("%s: unexpected argument '%s'; it takes none\n", g_get_prgname (), argv[1]);
+    g_printerr (_ ("%s: unexpected argument '%s'; it takes none\n"), g_get_prgname (), argv[1]);
     return PCD_EXIT_USAGE;
   }
   g_autoptr (GPtrArray) views = pcd_plugin_names (config, &error);
@@ -104,7 +105,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
 const PcdVerb pcd_verb_plugins = {
   .name = "plugins",
   .synopsis = "[--config FILE] [--json]",
-  .summary = "Plugins that postcopyd.conf names, and what is wrong",
+  .summary = N_ ("Plugins that postcopyd.conf names, and what is wrong"),
   .run = run,
   .is_local = TRUE,
 };

@@ -8,6 +8,7 @@
 #include "ctl/pcd-policy-simulate.h"
 #include "ctl/pcd-verbs.h"
 
+#include <glib/gi18n.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ const PcdVerb pcd_verb_policy = {
   .name = "policy",
   .synopsis =
       "list | show NAME | check FILE... | set DOMAIN NAME|--default | simulate POLICY TRACE",
-  .summary = "Check, list, show, set or simulate policies",
+  .summary = N_ ("Check, list, show, set or simulate policies"),
   .run = run,
   .is_local = TRUE,
 };
@@ -42,7 +43,7 @@ load_set (const Options *options)
   PcdPolicySet *set = pcd_policy_load_directories ((const char *const *)directories, &error);
 
   if (!set)
-    g_printerr ("postcopyctl policy: %s; --policy-dir DIR looks elsewhere\n", error->message);
+    g_printerr (_ ("postcopyctl policy: %s; --policy-dir DIR looks elsewhere\n"), error->message);
   return set;
 }
 
@@ -52,7 +53,7 @@ check (int n, char **files)
   int result = PCD_EXIT_DONE;
 
   if (n == 0) {
-    g_printerr ("postcopyctl policy check: no file, expected one or more policies (*.json)\n");
+    g_printerr (_ ("postcopyctl policy check: no file, expected one or more policies (*.json)\n"));
     return PCD_EXIT_USAGE;
   }
   for (int i = 0; i < n; i++) {
@@ -64,7 +65,7 @@ check (int n, char **files)
       result = PCD_EXIT_USAGE;
       continue;
     }
-    g_print ("%s: policy \"%s\", %u steps%s: good\n", files[i], policy->name, policy->n_steps,
+    g_print (_ ("%s: policy \"%s\", %u steps%s: good\n"), files[i], policy->name, policy->n_steps,
              policy->destructive ? ", destroys" : "");
   }
   return result;
@@ -193,32 +194,32 @@ show_arm (const PcdPolicyArm *arm)
   g_autofree char *timeout = pcd_duration_to_string (MAX (arm->network_timeout_usec, 0));
   g_autofree char *backstop = pcd_duration_to_string (MAX (arm->backstop_usec, 0));
 
-  g_print ("Arms:        %s\n", arm->enabled < 0 ? "as postcopyd.conf says"
-                                : arm->enabled   ? "yes"
-                                                 : "no, watches only");
+  g_print (_ ("Arms:        %s\n"), arm->enabled < 0 ? "as postcopyd.conf says"
+                                    : arm->enabled   ? "yes"
+                                                     : "no, watches only");
   if (arm->network_timeout_usec >= 0)
-    g_print ("Network time-out: %s\n", timeout);
+    g_print (_ ("Network time-out: %s\n"), timeout);
   if (arm->backstop_usec >= 0)
-    g_print ("Backstop:    %s\n", arm->backstop_usec ? backstop : "off");
+    g_print (_ ("Backstop:    %s\n"), arm->backstop_usec ? backstop : "off");
 }
 
 static void
 show_text (const PcdPolicy *policy)
 {
-  g_print ("Name:        %s\nDescription: %s\nFrom:        %s\nDestroys:    %s\n", policy->name,
+  g_print (_ ("Name:        %s\nDescription: %s\nFrom:        %s\nDestroys:    %s\n"), policy->name,
            policy->description, policy->origin,
            policy->destructive ? "yes; needs allow-destroy in postcopyd.conf" : "no");
   show_arm (&policy->arm);
-  g_print ("Steps:\n");
+  g_print (_ ("Steps:\n"));
   for (guint i = 0; i < policy->n_steps; i++) {
     const PcdStep *step = &policy->steps[i];
     g_autofree char *text = pcd_step_to_string (step);
     g_autofree char *params = pcd_params_to_string (&step->params, step->action);
     g_autofree char *settle = pcd_duration_to_string (step->settle_usec);
 
-    g_print (" %2u. %s\n       with %s\n", i, text, params);
+    g_print (_ (" %2u. %s\n       with %s\n"), i, text, params);
     if (step->settle_usec)
-      g_print ("       then nothing else for %s\n", settle);
+      g_print (_ ("       then nothing else for %s\n"), settle);
   }
 }
 
@@ -232,8 +233,8 @@ show (const Options *options, const char *name)
     return PCD_EXIT_USAGE;
   const PcdPolicy *policy = pcd_policy_set_lookup (set, name);
   if (!policy) {
-    g_printerr ("postcopyctl policy show: no policy '%s', expected one of those that "
-                "'postcopyctl policy list' shows\n",
+    g_printerr (_ ("postcopyctl policy show: no policy '%s', expected one of those that "
+                   "'postcopyctl policy list' shows\n"),
                 name);
     return PCD_EXIT_USAGE;
   }
@@ -261,8 +262,8 @@ find_policy (const Options *options, const char *name)
   g_autoptr (PcdPolicySet) set = load_set (options);
   PcdPolicy *policy = set ? pcd_policy_set_lookup (set, name) : NULL;
   if (set && !policy)
-    g_printerr ("postcopyctl policy simulate: no policy '%s', expected one of those that "
-                "'postcopyctl policy list' shows, or a file\n",
+    g_printerr (_ ("postcopyctl policy simulate: no policy '%s', expected one of those that "
+                   "'postcopyctl policy list' shows, or a file\n"),
                 name);
   return policy ? pcd_policy_ref (policy) : NULL;
 }
@@ -290,8 +291,8 @@ set_policy (const PcdCtl *ctl, const Options *options, const char *domain, const
     return PCD_EXIT_USAGE;
   if (!name || pcd_policy_set_lookup (set, name))
     return pcd_policy_assign_domain (ctl, domain, name);
-  g_printerr ("postcopyctl policy set: no policy '%s', expected one of those that "
-              "'postcopyctl policy list' shows\n",
+  g_printerr (_ ("postcopyctl policy set: no policy '%s', expected one of those that 'postcopyctl "
+                 "policy list' shows\n"),
               name);
   return PCD_EXIT_USAGE;
 }
@@ -299,7 +300,7 @@ set_policy (const PcdCtl *ctl, const Options *options, const char *domain, const
 static int
 usage (void)
 {
-  g_printerr ("postcopyctl policy: expected %s; see 'postcopyctl policy --help'\n",
+  g_printerr (_ ("postcopyctl policy: expected %s; see 'postcopyctl policy --help'\n"),
               pcd_verb_policy.synopsis);
   return PCD_EXIT_USAGE;
 }
@@ -347,23 +348,23 @@ run (const PcdCtl *ctl, int argc, char **argv)
   Options options = { 0 };
   PcdPolicySimulate *simulation = &options.simulate;
   const GOptionEntry entries[] = {
-    { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_dir, "Look for policies here only",
-      "DIR" },
+    { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_dir,
+      N_ ("Look for policies here only"), "DIR" },
     { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
-      "The daemon's configuration, which names plugins", "FILE" },
-    { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print JSON", NULL },
-    { "default", 0, 0, G_OPTION_ARG_NONE, &options.use_default, "set: back to what is configured",
-      NULL },
+      N_ ("The daemon's configuration, which names plugins"), "FILE" },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, N_ ("Print JSON"), NULL },
+    { "default", 0, 0, G_OPTION_ARG_NONE, &options.use_default,
+      N_ ("set: back to what is configured"), NULL },
     { "role", 0, 0, G_OPTION_ARG_STRING, &options.role,
-      "set: source or destination, if the domain has a migration of each", "ROLE" },
+      N_ ("set: source or destination, if the domain has a migration of each"), "ROLE" },
     { "outcome", 0, 0, G_OPTION_ARG_STRING_ARRAY, &simulation->outcomes,
-      "simulate: how actions end: done, refused or failed", "[ACTION=]OUTCOME" },
+      N_ ("simulate: how actions end: done, refused or failed"), "[ACTION=]OUTCOME" },
     { "fact", 0, 0, G_OPTION_ARG_STRING_ARRAY, &simulation->facts,
-      "simulate: what holds: yes, no or unknown", "PREDICATE=ANSWER" },
+      N_ ("simulate: what holds: yes, no or unknown"), "PREDICATE=ANSWER" },
     { "allow-destroy", 0, 0, G_OPTION_ARG_NONE, &simulation->allow_destroy,
-      "simulate: as on a host that allows it", NULL },
-    { "for", 0, 0, G_OPTION_ARG_STRING, &simulation->go_on, "simulate: go on after the last event",
-      "DURATION" },
+      N_ ("simulate: as on a host that allows it"), NULL },
+    { "for", 0, 0, G_OPTION_ARG_STRING, &simulation->go_on,
+      N_ ("simulate: go on after the last event"), "DURATION" },
     { NULL },
   };
 

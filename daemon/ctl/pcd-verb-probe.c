@@ -5,12 +5,14 @@
 
 #include "host/pcd-probe.h"
 
+#include <glib/gi18n.h>
+
 static int run (const PcdCtl *ctl, int argc, char **argv);
 
 const PcdVerb pcd_verb_probe = {
   .name = "probe",
   .synopsis = "",
-  .summary = "Measure whether a vCPU that waits for a missing page can be interrupted",
+  .summary = N_ ("Measure whether a vCPU that waits for a missing page can be interrupted"),
   .run = run,
   .is_local = TRUE,
 };
@@ -58,7 +60,7 @@ print_text (const PcdProbeResult *result)
                                       : "FAILED",
              fault->detail ? fault->detail : "");
   }
-  g_print ("\nkernel %s: %s (%s)\n%s\n", result->kernel,
+  g_print (_ ("\nkernel %s: %s (%s)\n%s\n"), result->kernel,
            pcd_probe_verdict_to_string (result->verdict), pcd_probe_how_to_string (result->how),
            pcd_probe_verdict_meaning (result->verdict));
 }
@@ -70,7 +72,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   g_autoptr (GError) error = NULL;
   gboolean json = FALSE;
   const GOptionEntry entries[] = {
-    { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("Print JSON"), NULL },
     { NULL },
   };
   int code = pcd_verb_parse (&pcd_verb_probe, entries, &argc, &argv);
@@ -78,7 +80,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (code >= 0)
     return code;
   if (argc > 1) {
-    g_printerr ("postcopyctl probe: unexpected argument '%s'; it takes none\n", argv[1]);
+    g_printerr (_ ("postcopyctl probe: unexpected argument '%s'; it takes none\n"), argv[1]);
     return PCD_EXIT_USAGE;
   }
   result = pcd_probe_run (NULL, &error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl sinks: who is told of events, and who lags behind.
  * Formats what the daemon says; knows no queue. */
+#include <glib/gi18n.h>
 #include <json-glib/json-glib.h>
 
 #include "bus/pcd-address.h"
@@ -51,7 +52,7 @@ static void
 print_all (GStrv sinks)
 {
   if (!sinks[0]) {
-    g_print ("No sinks: nobody is told of events but the system's journal and D-Bus.\n");
+    g_print (_ ("No sinks: nobody is told of events but the system's journal and D-Bus.\n"));
     return;
   }
   g_print (" %-16s %-10s %-10s %9s %9s %9s %9s  %s\n", "Sink", "Type", "State", "Waiting",
@@ -71,7 +72,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   g_autoptr (GVariant) reply = NULL;
   g_auto (GStrv) sinks = NULL;
   const GOptionEntry entries[] = {
-    { "json", 0, 0, G_OPTION_ARG_NONE, &json, "One JSON object per line", NULL },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("One JSON object per line"), NULL },
     { NULL },
   };
 
@@ -79,7 +80,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (parsed >= 0)
     return parsed;
   if (argc > 1) {
-    g_printerr ("%s: unexpected argument '%s'; it takes none\n", g_get_prgname (), argv[1]);
+    g_printerr (_ ("%s: unexpected argument '%s'; it takes none\n"), g_get_prgname (), argv[1]);
     return PCD_EXIT_USAGE;
   }
   g_autoptr (PcdClient) client = pcd_client_open (ctl, &exit_code);
@@ -100,6 +101,6 @@ run (const PcdCtl *ctl, int argc, char **argv)
 const PcdVerb pcd_verb_sinks = {
   .name = "sinks",
   .synopsis = "[--json]",
-  .summary = "Who is told of events, and how much waits for whom",
+  .summary = N_ ("Who is told of events, and how much waits for whom"),
   .run = run,
 };

@@ -8,6 +8,8 @@
 #include "snapshot/pcd-merge.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 
 static int
 fail (const GError *error)
@@ -25,7 +27,7 @@ verify (const char *path)
 
   if (!manifest || !pcd_bundle_verify (path, manifest, &error))
     return fail (error);
-  g_print ("%s: good\n", path);
+  g_print (_ ("%s: good\n"), path);
   return PCD_EXIT_DONE;
 }
 
@@ -53,7 +55,7 @@ pages (JsonObject *memory, const char *name)
 {
   gint64 n = memory ? json_object_get_int_member_with_default (memory, name, 0) : 0;
 
-  return g_strdup_printf ("%" G_GINT64_FORMAT " pages (%.1f MiB)", n,
+  return g_strdup_printf (_ ("%" PRId64 " pages (%.1f MiB)"), n,
                           (double)n * PCD_GUEST_PAGE / (1024 * 1024));
 }
 
@@ -68,7 +70,7 @@ show_disk (JsonObject *disk)
   g_autofree char *name = pcd_text_printable (device ? device : "?");
   g_autofree char *what = pcd_text_printable (part ? part : reason ? reason : "?");
 
-  g_print ("%-12s %s, %.1f MiB: %s%s\n", "Disk:", name, (double)size / (1024 * 1024),
+  g_print (_ ("%-12s %s, %.1f MiB: %s%s\n"), "Disk:", name, (double)size / (1024 * 1024),
            part ? "" : "not kept, ", what);
 }
 
@@ -138,19 +140,19 @@ merge (const PcdSnapshotWords *words, const char *source, const char *destinatio
   PcdMergeCount count;
 
   if (!words->output) {
-    g_printerr ("%s: --output is missing, expected the core to write\n", g_get_prgname ());
+    g_printerr (_ ("%s: --output is missing, expected the core to write\n"), g_get_prgname ());
     return PCD_EXIT_USAGE;
   }
   if (!pcd_merge (source, destination, words->output, words->mark_missing, &count, &error))
     return fail (error);
-  g_print ("%s: %" G_GUINT64_FORMAT " pages: %" G_GUINT64_FORMAT " of the destination, "
-           "%" G_GUINT64_FORMAT " of the source, %" G_GUINT64_FORMAT " never written, "
-           "%" G_GUINT64_FORMAT " missing\n",
+  g_print (_ ("%s: %" PRIu64 " pages: %" PRIu64 " of the destination, %" PRIu64
+              " of the source, %" PRIu64 " never written, %" PRIu64 " missing\n"),
            words->output, count.destination + count.source + count.zero + count.missing,
            count.destination, count.source, count.zero, count.missing);
   if (!count.is_consistent)
-    g_printerr ("%s: the destination's guest was not held still: its memory is not of one moment\n",
-                g_get_prgname ());
+    g_printerr (
+        _ ("%s: the destination's guest was not held still: its memory is not of one moment\n"),
+        g_get_prgname ());
   return PCD_EXIT_DONE;
 }
 
@@ -171,7 +173,7 @@ pcd_snapshot_words (const PcdSnapshotWords *words, int argc, char **argv)
     return info (argv[2], words->json);
   if (argc == 4 && g_str_equal (argv[1], "merge"))
     return merge (words, argv[2], argv[3]);
-  g_printerr ("%s: expected %s; see 'postcopyctl snapshot --help'\n", g_get_prgname (),
+  g_printerr (_ ("%s: expected %s; see 'postcopyctl snapshot --help'\n"), g_get_prgname (),
               pcd_verb_snapshot.synopsis);
   return PCD_EXIT_USAGE;
 }

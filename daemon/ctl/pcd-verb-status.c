@@ -8,6 +8,7 @@
 #include "ctl/pcd-show.h"
 #include "ctl/pcd-verbs.h"
 
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -100,13 +101,14 @@ print_status (gpointer data)
   if (warning)
     g_printerr ("%s", warning);
   if (self->domain && !has_domain (state, self->domain)) {
-    g_printerr ("%s: no migration of a domain '%s' is known here; 'postcopyctl list' shows all\n",
-                g_get_prgname (), self->word);
+    g_printerr (
+        _ ("%s: no migration of a domain '%s' is known here; 'postcopyctl list' shows all\n"),
+        g_get_prgname (), self->word);
     self->exit_code = PCD_EXIT_NOT_FOUND;
     return FALSE;
   }
   if (!self->json && state->migrations->len == 0)
-    g_printerr ("no migrations\n");
+    g_printerr (_ ("no migrations\n"));
   /* GLib has SIGPIPE ignored: without a reader, end here. */
   if (fputs (text, stdout) < 0 || fflush (stdout) != 0)
     self->exit_code = PCD_EXIT_FAILED;
@@ -150,8 +152,9 @@ run (const PcdCtl *ctl, int argc, char **argv)
 {
   Status status = { .exit_code = PCD_EXIT_DONE };
   const GOptionEntry entries[] = {
-    { "json", 0, 0, G_OPTION_ARG_NONE, &status.json, "Print JSON", NULL },
-    { "watch", 'w', 0, G_OPTION_ARG_NONE, &status.watch, "Print again with every change", NULL },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &status.json, N_ ("Print JSON"), NULL },
+    { "watch", 'w', 0, G_OPTION_ARG_NONE, &status.watch, N_ ("Print again with every change"),
+      NULL },
     { NULL },
   };
 
@@ -159,7 +162,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (parsed >= 0)
     return parsed;
   if (argc > 2) {
-    g_printerr ("%s: unexpected argument '%s'; it takes one domain at most\n", g_get_prgname (),
+    g_printerr (_ ("%s: unexpected argument '%s'; it takes one domain at most\n"), g_get_prgname (),
                 argv[2]);
     return PCD_EXIT_USAGE;
   }
@@ -174,6 +177,6 @@ run (const PcdCtl *ctl, int argc, char **argv)
 const PcdVerb pcd_verb_status = {
   .name = "status",
   .synopsis = "[DOMAIN] [--json] [--watch]",
-  .summary = "Everything about the migrations on this host, or of one domain",
+  .summary = N_ ("Everything about the migrations on this host, or of one domain"),
   .run = run,
 };

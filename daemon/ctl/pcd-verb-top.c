@@ -10,6 +10,7 @@
 #include "ctl/pcd-verbs.h"
 
 #include <glib-unix.h>
+#include <glib/gi18n.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -83,7 +84,7 @@ describe_old (const Top *self)
   const PcdClientState *state = pcd_top_model_get_state (self->model);
 
   if (self->lost)
-    return g_strdup_printf ("%s; trying again", self->lost);
+    return g_strdup_printf (_ ("%s; trying again"), self->lost);
   if (!state)
     return g_strdup ("connecting");
   char *text = pcd_show_disconnected (state);
@@ -186,7 +187,7 @@ on_progress (GVariant *reply, const GError *error, gpointer data)
   if (reply)
     progress = pcd_client_progress_parse (reply, &problem);
   else
-    problem = g_strdup ("postcopyd did not answer");
+    problem = g_strdup (_ ("postcopyd did not answer"));
   pcd_top_model_set_progress (asked->top->model, asked->path, &progress, problem);
   draw_soon (asked->top);
 }
@@ -252,7 +253,7 @@ on_outcome (GVariant *reply, const GError *error, gpointer data)
   if (!reply) {
     g_autoptr (GError) copy = g_error_copy (error);
     g_dbus_error_strip_remote_error (copy);
-    say (asked->top, "%s: %s: failed: %s", asked->name, asked->word, copy->message);
+    say (asked->top, _ ("%s: %s: failed: %s"), asked->name, asked->word, copy->message);
     return;
   }
   if (g_variant_n_children (reply) == 2)
@@ -267,11 +268,11 @@ act (Top *self)
   const gboolean is_act = g_str_equal (self->method, "Act");
   GVariant *arguments = is_act ? g_variant_new ("(sa{sv})", "recover", NULL) : NULL;
 
-  say (self, "%s: %s: asked", self->name, self->word);
+  say (self, _ ("%s: %s: asked"), self->name, self->word);
   if (!pcd_top_link_ask (self->link, self->path, self->method, arguments, is_act ? "(ss)" : "()",
                          ANSWER_MSEC, on_outcome,
                          asked_new (self, self->path, self->name, self->word), asked_free))
-    say (self, "%s: %s: not asked: postcopyd is not there", self->name, self->word);
+    say (self, _ ("%s: %s: not asked: postcopyd is not there"), self->name, self->word);
 }
 
 static const PcdClientMigration *
@@ -294,7 +295,7 @@ want (Top *self, const char *method, const char *word)
   g_free (self->name);
   self->path = g_strdup (m->path);
   self->name = g_strdup (m->name);
-  say (self, "%s %s (%s)? y does it, any other key does not", word, m->name, m->role);
+  say (self, _ ("%s %s (%s)? y does it, any other key does not"), word, m->name, m->role);
 }
 
 static void
@@ -303,7 +304,7 @@ confirm (Top *self, int key)
   if (key == 'y')
     act (self);
   else
-    say (self, "%s: %s: left alone", self->name, self->word);
+    say (self, _ ("%s: %s: left alone"), self->name, self->word);
   self->method = NULL;
 }
 
@@ -459,7 +460,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (exit_code >= 0)
     return exit_code;
   if (argc > 1) {
-    g_printerr ("%s: unexpected argument '%s'; it takes none\n", g_get_prgname (), argv[1]);
+    g_printerr (_ ("%s: unexpected argument '%s'; it takes none\n"), g_get_prgname (), argv[1]);
     return PCD_EXIT_USAGE;
   }
   g_autofree char *address = pcd_bus_resolve (ctl->bus, &error);
@@ -468,14 +469,15 @@ run (const PcdCtl *ctl, int argc, char **argv)
     return PCD_EXIT_USAGE;
   }
   if (!isatty (STDOUT_FILENO) || !isatty (STDIN_FILENO)) {
-    g_printerr ("%s: needs a terminal for input and output; 'postcopyctl status' and "
-                "'postcopyctl list --json' do not\n",
+    g_printerr (_ ("%s: needs a terminal for input and output; 'postcopyctl status' and "
+                   "'postcopyctl list --json' do not\n"),
                 g_get_prgname ());
     return PCD_EXIT_FAILED;
   }
   if (!pcd_top_screen_open ()) {
-    g_printerr ("%s: cannot use a terminal of type '%s'; set TERM to one that this host knows\n",
-                g_get_prgname (), g_getenv ("TERM") ?: "");
+    g_printerr (
+        _ ("%s: cannot use a terminal of type '%s'; set TERM to one that this host knows\n"),
+        g_get_prgname (), g_getenv ("TERM") ?: "");
     return PCD_EXIT_FAILED;
   }
   Top top = {
@@ -499,6 +501,6 @@ run (const PcdCtl *ctl, int argc, char **argv)
 const PcdVerb pcd_verb_top = {
   .name = "top",
   .synopsis = "",
-  .summary = "All migrations on this host, live, on one screen",
+  .summary = N_ ("All migrations on this host, live, on one screen"),
   .run = run,
 };

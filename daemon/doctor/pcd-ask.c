@@ -4,6 +4,7 @@
 #include "doctor/pcd-ask.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +86,7 @@ pcd_ask_parse (const char *text, PcdAnswer *answer)
       answer->unreachable = TRUE;
   }
   if (answer->self.libvirt == 0 && !answer->error)
-    answer->error = g_strdup ("the process that asked ended without an answer");
+    answer->error = g_strdup (_ ("the process that asked ended without an answer"));
 }
 
 void
@@ -118,7 +119,8 @@ on_answered (GObject *object, GAsyncResult *result, gpointer data)
     asking->answer->error = g_strdup (error->message);
   if (asking->late && asking->answer->self.libvirt == 0) {
     g_free (asking->answer->error);
-    asking->answer->error = g_strdup_printf ("no answer within %d s", PCD_ASK_DEADLINE_MSEC / 1000);
+    asking->answer->error =
+        g_strdup_printf (_ ("no answer within %d s"), PCD_ASK_DEADLINE_MSEC / 1000);
   }
   (*asking->pending)--;
 }

@@ -4,6 +4,7 @@
 #include "doctor/pcd-facts.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "bus/pcd-address.h"
@@ -26,7 +27,7 @@ connect_to (const char *address, GError **error)
   GDBusConnection *connection = pcd_bus_connect (address, DEADLINE_MSEC, &problem);
 
   if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "no answer within %d s",
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _ ("no answer within %d s"),
                  DEADLINE_MSEC / 1000);
   else if (problem)
     g_propagate_error (error, g_steal_pointer (&problem));

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <grp.h>
 #include <linux/userfaultfd.h>
 #include <pwd.h>
@@ -134,7 +135,7 @@ join (const char *folder, pid_t pid, GError **error)
   if (fd >= 0)
     close (fd);
   if (n < 0)
-    g_set_error (error, G_IO_ERROR, (gint)g_io_error_from_errno (saved), "cannot write %s: %s",
+    g_set_error (error, G_IO_ERROR, (gint)g_io_error_from_errno (saved), _ ("cannot write %s: %s"),
                  path, g_strerror (saved));
   return n >= 0;
 }
@@ -149,8 +150,8 @@ freeze_and_thaw (const char *folder, pid_t pid, GError **error)
   gboolean thawed =
       pcd_cgroup_freeze (folder, FALSE, error) && frozen && wait_for_state (folder, FALSE);
   if (!thawed && (!error || !*error))
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "a process was not %s within %d ms",
-                 frozen ? "thawed" : "frozen", FREEZE_USEC / 1000);
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _ ("a process was not %s within %d ms"),
+                 frozen ? _ ("thawed") : _ ("frozen"), FREEZE_USEC / 1000);
   return thawed;
 }
 
@@ -175,12 +176,12 @@ pcd_facts_try_freezer (PcdFacts *facts)
   g_autofree char *name = g_strdup_printf (PCD_CGROUP_PREFIX "doctor-%d", (int)getpid ());
   g_autofree char *folder = g_build_filename (facts->cgroup_mount, name, NULL);
   if (mkdir (folder, 0755) < 0) {
-    facts->freezer_error = g_strdup_printf ("cannot make %s: %s", folder, g_strerror (errno));
+    facts->freezer_error = g_strdup_printf (_ ("cannot make %s: %s"), folder, g_strerror (errno));
     return;
   }
   pid_t child = start_sleeper ();
   if (child < 0 || !freeze_and_thaw (folder, child, &error))
-    facts->freezer_error = g_strdup (error ? error->message : "no process could be started");
+    facts->freezer_error = g_strdup (error ? error->message : _ ("no process could be started"));
   if (child > 0) {
     kill (child, SIGKILL);
     waitpid (child, NULL, 0);

@@ -4,6 +4,7 @@
 #include "doctor/pcd-facts.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <unistd.h>
 
 #include "doctor/pcd-ask.h"
@@ -75,7 +76,7 @@ take_probe (PcdFacts *facts, GThread *thread)
   if (!result) {
     facts->probe_verdict = PCD_PROBE_VERDICT_UNKNOWN;
     facts->probe_how = PCD_PROBE_HOW_INFERRED;
-    facts->probe_reason = g_strdup ("the probe could not be started");
+    facts->probe_reason = g_strdup (_ ("the probe could not be started"));
     return;
   }
   facts->probe_verdict = result->verdict;

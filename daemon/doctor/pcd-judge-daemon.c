@@ -4,6 +4,8 @@
 #include "plugins/pcd-plugins.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <linux/capability.h>
 
 #define LEAST_FREE_BYTES ((guint64)16 * 1024 * 1024)
@@ -13,36 +15,37 @@ judge_running (const PcdFacts *facts, GPtrArray *findings)
 {
   if (facts->bus_error)
     pcd_findings_add (findings, "daemon", PCD_SEVERITY_ERROR, NULL,
-                      g_strdup_printf ("the bus does not answer: %s", facts->bus_error),
-                      "postcopyd works without it, but nobody can ask or tell it anything.",
-                      "systemctl start dbus", "# on another bus: postcopyctl --bus BUS doctor",
+                      g_strdup_printf (_ ("the bus does not answer: %s"), facts->bus_error),
+                      _ ("postcopyd works without it, but nobody can ask or tell it anything."),
+                      "systemctl start dbus", _ ("# on another bus: postcopyctl --bus BUS doctor"),
                       NULL);
   else if (!facts->daemon_running)
     pcd_findings_add (findings, "daemon", PCD_SEVERITY_ERROR, NULL,
-                      g_strdup ("postcopyd does not run, or not on this bus"),
-                      "Nobody watches this host's migrations, or recovers them.",
+                      g_strdup (_ ("postcopyd does not run, or not on this bus")),
+                      _ ("Nobody watches this host's migrations, or recovers them."),
                       "systemctl enable --now postcopyd", "systemctl status postcopyd", NULL);
   else if (facts->daemon_error)
     pcd_findings_add (findings, "daemon", PCD_SEVERITY_ERROR, NULL,
-                      g_strdup_printf ("postcopyd (process %d) does not answer: %s",
+                      g_strdup_printf (_ ("postcopyd (process %d) does not answer: %s"),
                                        facts->daemon_pid, facts->daemon_error),
-                      "It does not work while it hangs; systemd's watchdog should end that.",
+                      _ ("It does not work while it hangs; systemd's watchdog should end that."),
                       "systemctl restart postcopyd", NULL);
   else if (g_strcmp0 (facts->daemon_version, PCD_VERSION) != 0)
     pcd_findings_add (findings, "daemon", PCD_SEVERITY_WARNING, NULL,
-                      g_strdup_printf ("postcopyd %s runs, installed is " PCD_VERSION,
-                                       facts->daemon_version ? facts->daemon_version : "?"),
-                      "What the newer one can do is not there before it is restarted.",
+                      g_strdup_printf (_ ("postcopyd %s runs, installed is %s"),
+                                       facts->daemon_version ? facts->daemon_version : "?",
+                                       PCD_VERSION),
+                      _ ("What the newer one can do is not there before it is restarted."),
                       "systemctl restart postcopyd", NULL);
   else if (facts->daemon_dry_run)
     pcd_findings_add (
         findings, "daemon", PCD_SEVERITY_NOTE, NULL,
-        g_strdup_printf ("postcopyd (process %d) runs with --dry-run", facts->daemon_pid),
-        "It tells what it would do, and does nothing.", "systemctl edit postcopyd",
+        g_strdup_printf (_ ("postcopyd (process %d) runs with --dry-run"), facts->daemon_pid),
+        _ ("It tells what it would do, and does nothing."), "systemctl edit postcopyd",
         "systemctl restart postcopyd", NULL);
   else
     pcd_findings_add (findings, "daemon", PCD_SEVERITY_OK, NULL,
-                      g_strdup_printf ("postcopyd %s runs (process %d)", facts->daemon_version,
+                      g_strdup_printf (_ ("postcopyd %s runs (process %d)"), facts->daemon_version,
                                        facts->daemon_pid),
                       NULL, NULL);
 }
@@ -55,9 +58,9 @@ judge_connection (const PcdFacts *facts, GPtrArray *findings)
       facts->libvirt.error)
     return;
   pcd_findings_add (findings, "daemon-libvirt", PCD_SEVERITY_ERROR, NULL,
-                    g_strdup_printf ("postcopyd is not connected to libvirt: %s",
+                    g_strdup_printf (_ ("postcopyd is not connected to libvirt: %s"),
                                      facts->daemon_reason ? facts->daemon_reason : "?"),
-                    "It sees no migration, though libvirt answers here.",
+                    _ ("It sees no migration, though libvirt answers here."),
                     "systemctl restart postcopyd", "journalctl -u postcopyd -n 20", NULL);
 }
 
@@ -73,17 +76,17 @@ static const struct {
   const char *why;
 } needed[] = {
   { BIT (CAP_SYS_PTRACE), "CAP_SYS_PTRACE", PCD_SEVERITY_ERROR,
-    "postcopyd cannot take hold of QEMU's connections, nor see what its threads wait for: a dead "
-    "network goes unnoticed for minutes." },
+    N_ ("postcopyd cannot take hold of QEMU's connections, nor see what its threads wait for: a "
+        "dead network goes unnoticed for minutes.") },
   { BIT (CAP_DAC_READ_SEARCH) | BIT (CAP_DAC_OVERRIDE), "CAP_DAC_READ_SEARCH", PCD_SEVERITY_ERROR,
-    "The /proc files of a QEMU that does not run as root are not root's: postcopyd cannot find its "
-    "connections." },
+    N_ ("The /proc files of a QEMU that does not run as root are not root's: postcopyd cannot find "
+        "its connections.") },
   { BIT (CAP_SYS_ADMIN), "CAP_SYS_ADMIN", PCD_SEVERITY_WARNING,
-    "postcopyd cannot see on which path through the kernel a thread waits, and takes each for one "
-    "that stop would hang on; and what it freezes it cannot mark as its own." },
+    N_ ("postcopyd cannot see on which path through the kernel a thread waits, and takes each for "
+        "one that stop would hang on; and what it freezes it cannot mark as its own.") },
   { BIT (CAP_NET_ADMIN), "CAP_NET_ADMIN", PCD_SEVERITY_WARNING,
-    "postcopyd cannot have the kernel ask a peer that is silent, and takes longer to tell a dead "
-    "network from an idle or starved one." },
+    N_ ("postcopyd cannot have the kernel ask a peer that is silent, and takes longer to tell a "
+        "dead network from an idle or starved one.") },
 };
 
 static void
@@ -96,19 +99,19 @@ judge_capabilities (const PcdFacts *facts, GPtrArray *findings)
   for (guint i = 0; i < G_N_ELEMENTS (needed); i++) {
     if (facts->daemon_caps & needed[i].any_of)
       continue;
-    g_autofree char *mend = g_strdup_printf ("# in [Service]: CapabilityBoundingSet=%s, and no "
-                                             "User= without AmbientCapabilities=",
-                                             needed[i].name);
+    g_autofree char *mend = g_strdup_printf (
+        _ ("# in [Service]: CapabilityBoundingSet=%s, and no User= without AmbientCapabilities="),
+        needed[i].name);
     pcd_findings_add (findings, "capabilities", needed[i].severity, NULL,
-                      g_strdup_printf ("postcopyd (process %d) runs without %s", facts->daemon_pid,
-                                       needed[i].name),
-                      needed[i].why, "systemctl edit postcopyd", mend,
+                      g_strdup_printf (_ ("postcopyd (process %d) runs without %s"),
+                                       facts->daemon_pid, needed[i].name),
+                      _ (needed[i].why), "systemctl edit postcopyd", mend,
                       "systemctl restart postcopyd", NULL);
     any = TRUE;
   }
   if (!any)
     pcd_findings_add (findings, "capabilities", PCD_SEVERITY_OK, NULL,
-                      g_strdup ("postcopyd has those that it needs"), NULL, NULL);
+                      g_strdup (_ ("postcopyd has those that it needs")), NULL, NULL);
 }
 
 /* ---- configuration and policies ---- */
@@ -121,8 +124,8 @@ judge_config (const PcdFacts *facts, GPtrArray *findings)
 
   if (facts->config_error)
     pcd_findings_add (findings, "config", PCD_SEVERITY_ERROR, NULL, g_strdup (facts->config_error),
-                      "postcopyd refuses to start with it; one that runs keeps its old "
-                      "configuration until it is restarted.",
+                      _ ("postcopyd refuses to start with it; one that runs keeps its old "
+                         "configuration until it is restarted."),
                       check, "systemctl reload postcopyd", NULL);
   else
     pcd_findings_add (findings, "config", PCD_SEVERITY_OK, NULL, g_strdup (facts->config_path),
@@ -135,19 +138,19 @@ judge_match (const PcdFacts *facts, const PcdPolicyMatch *match, GPtrArray *find
   PcdPolicy *policy = pcd_policy_set_lookup (facts->policies, match->policy);
 
   if (!policy)
-    pcd_findings_add (findings, "policies", PCD_SEVERITY_WARNING, match->policy,
-                      g_strdup_printf ("%s chooses policy %s for \"%s\", and there is none of that "
-                                       "name",
-                                       facts->config_path, match->policy, match->pattern),
-                      "It is passed over: recover holds.", "postcopyctl policy list",
-                      "systemctl reload postcopyd # once it is there, or the name mended", NULL);
+    pcd_findings_add (
+        findings, "policies", PCD_SEVERITY_WARNING, match->policy,
+        g_strdup_printf (_ ("%s chooses policy %s for \"%s\", and there is none of that name"),
+                         facts->config_path, match->policy, match->pattern),
+        _ ("It is passed over: recover holds."), "postcopyctl policy list",
+        "systemctl reload postcopyd # once it is there, or the name mended", NULL);
   else if (policy->destructive && !facts->config.allow_destroy)
     pcd_findings_add (findings, "policies", PCD_SEVERITY_WARNING, match->policy,
-                      g_strdup_printf ("%s chooses policy %s for \"%s\", which destroys domains, "
-                                       "and [host] allow-destroy is no",
+                      g_strdup_printf (_ ("%s chooses policy %s for \"%s\", which destroys "
+                                          "domains, and [host] allow-destroy is no"),
                                        facts->config_path, match->policy, match->pattern),
-                      "It is passed over: recover holds.",
-                      "# postcopyd.conf: [host] allow-destroy = yes, or another policy",
+                      _ ("It is passed over: recover holds."),
+                      _ ("# postcopyd.conf: [host] allow-destroy = yes, or another policy"),
                       "systemctl reload postcopyd", NULL);
   else
     return TRUE;
@@ -164,8 +167,8 @@ judge_policies (const PcdFacts *facts, GPtrArray *findings)
   if (facts->policies_error) {
     pcd_findings_add (findings, "policies", PCD_SEVERITY_ERROR, NULL,
                       g_strdup (facts->policies_error),
-                      "postcopyd refuses to start with bad policies; one that runs keeps its old "
-                      "ones until it is restarted.",
+                      _ ("postcopyd refuses to start with bad policies; one that runs keeps its "
+                         "old ones until it is restarted."),
                       "postcopyctl policy check FILE", "systemctl reload postcopyd", NULL);
     return;
   }
@@ -174,7 +177,7 @@ judge_policies (const PcdFacts *facts, GPtrArray *findings)
   if (good)
     pcd_findings_add (
         findings, "policies", PCD_SEVERITY_OK, NULL,
-        g_strdup_printf ("%u policies, all good", pcd_policy_set_get_length (facts->policies)),
+        g_strdup_printf (_ ("%u policies, all good"), pcd_policy_set_get_length (facts->policies)),
         NULL, NULL);
 }
 
@@ -183,8 +186,8 @@ judge_policies (const PcdFacts *facts, GPtrArray *findings)
 static void
 judge_state_dir (const PcdFacts *facts, GPtrArray *findings)
 {
-  static const char why[] = "What postcopyd intends is written there before it is done. Without it "
-                            "nothing is done, as a restart could do it twice.";
+  const char *const why = _ ("What postcopyd intends is written there before it is done. Without "
+                             "it nothing is done, as a restart could do it twice.");
   const char *dir = facts->state_dir;
   g_autofree char *look = g_strdup_printf ("findmnt -T %s; ls -ld %s", dir, dir);
 
@@ -192,22 +195,22 @@ judge_state_dir (const PcdFacts *facts, GPtrArray *findings)
     return;
   if (facts->state_errno == ENOENT && !facts->daemon_running)
     pcd_findings_add (findings, "state-dir", PCD_SEVERITY_NOTE, NULL,
-                      g_strdup_printf ("%s does not exist", dir),
-                      "systemd makes it when postcopyd is started.", NULL);
+                      g_strdup_printf (_ ("%s does not exist"), dir),
+                      _ ("systemd makes it when postcopyd is started."), NULL);
   else if (facts->state_errno)
     pcd_findings_add (findings, "state-dir", PCD_SEVERITY_ERROR, NULL,
                       g_strdup_printf ("%s: %s", dir, g_strerror (facts->state_errno)), why, look,
                       "systemctl restart postcopyd", NULL);
   else if (facts->state_is_volatile)
     pcd_findings_add (findings, "state-dir", PCD_SEVERITY_WARNING, NULL,
-                      g_strdup_printf ("%s is in memory (tmpfs)", dir),
-                      "What was done and why is lost with a reboot, and incidents with it.", look,
-                      "# put it on a disk", NULL);
+                      g_strdup_printf (_ ("%s is in memory (tmpfs)"), dir),
+                      _ ("What was done and why is lost with a reboot, and incidents with it."),
+                      look, _ ("# put it on a disk"), NULL);
   else if (facts->state_free < LEAST_FREE_BYTES)
     pcd_findings_add (
         findings, "state-dir", PCD_SEVERITY_WARNING, NULL,
-        g_strdup_printf ("%s has %" G_GUINT64_FORMAT " KiB left", dir, facts->state_free / 1024),
-        why, "# make room there", NULL);
+        g_strdup_printf (_ ("%s has %" PRIu64 " KiB left"), dir, facts->state_free / 1024), why,
+        _ ("# make room there"), NULL);
   else
     pcd_findings_add (findings, "state-dir", PCD_SEVERITY_OK, NULL, g_strdup (dir), NULL, NULL);
 }
@@ -222,14 +225,15 @@ judge_plugins (const PcdFacts *facts, GPtrArray *findings)
     if (!view->problem)
       continue;
     n_bad++;
-    pcd_findings_add (findings, "plugins", PCD_SEVERITY_WARNING, view->name,
-                      g_strdup (view->problem),
-                      "postcopyd goes on without it: steps of policies that name it are refused.",
-                      "postcopyctl plugins", "systemctl reload postcopyd", NULL);
+    pcd_findings_add (
+        findings, "plugins", PCD_SEVERITY_WARNING, view->name, g_strdup (view->problem),
+        _ ("postcopyd goes on without it: steps of policies that name it are refused."),
+        "postcopyctl plugins", "systemctl reload postcopyd", NULL);
   }
   if (facts->plugins && facts->plugins->len > 0 && n_bad == 0)
     pcd_findings_add (findings, "plugins", PCD_SEVERITY_OK, NULL,
-                      g_strdup_printf ("%u plugins, all good", facts->plugins->len), NULL, NULL);
+                      g_strdup_printf (_ ("%u plugins, all good"), facts->plugins->len), NULL,
+                      NULL);
 }
 
 void

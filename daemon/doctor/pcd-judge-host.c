@@ -3,6 +3,7 @@
 #include "doctor/pcd-judge.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define RTO_MIN_USEC ((gint64)200 * 1000)
@@ -22,9 +23,9 @@ judge_privileges (const PcdFacts *facts, GPtrArray *findings)
 {
   if (!facts->is_root)
     pcd_findings_add (findings, "privileges", PCD_SEVERITY_WARNING, NULL,
-                      g_strdup ("not run as root"),
-                      "What only root can try and see is left out below: userfaultfd as QEMU's "
-                      "user, the freezer, the running daemon's capabilities.",
+                      g_strdup (_ ("not run as root")),
+                      _ ("What only root can try and see is left out below: userfaultfd as QEMU's "
+                         "user, the freezer, the running daemon's capabilities."),
                       "sudo postcopyctl doctor", NULL);
 }
 
@@ -36,7 +37,7 @@ judge_kernel (const PcdFacts *facts, GPtrArray *findings)
   gboolean good = facts->probe_how == PCD_PROBE_HOW_MEASURED &&
                   facts->probe_verdict >= PCD_PROBE_VERDICT_SLOW_PATH;
   g_autofree char *seen = g_strdup_printf (
-      "Linux %s: interruptible: %s (%s%s%s)", facts->kernel ? facts->kernel : "?", word, how,
+      _ ("Linux %s: interruptible: %s (%s%s%s)"), facts->kernel ? facts->kernel : "?", word, how,
       facts->probe_reason ? ": " : "", facts->probe_reason ? facts->probe_reason : "");
 
   if (good)
@@ -55,18 +56,18 @@ refuse_userfaultfd (const PcdFacts *facts, GPtrArray *findings)
 {
   if (facts->uffd_syscall == ENOSYS) {
     pcd_findings_add (findings, "userfaultfd", PCD_SEVERITY_ERROR, NULL,
-                      g_strdup ("this kernel has no userfaultfd"),
-                      "No post-copy migration can come to this host.",
-                      "# use a kernel with CONFIG_USERFAULTFD=y", NULL);
+                      g_strdup (_ ("this kernel has no userfaultfd")),
+                      _ ("No post-copy migration can come to this host."),
+                      _ ("# use a kernel with CONFIG_USERFAULTFD=y"), NULL);
     return;
   }
   pcd_findings_add (
       findings, "userfaultfd", PCD_SEVERITY_ERROR, NULL,
-      g_strdup_printf ("QEMU's user %s may not open a userfaultfd (vm.unprivileged_userfaultfd = "
-                       "%d): %s",
-                       facts->qemu_user, facts->unprivileged_userfaultfd,
-                       g_strerror (facts->uffd_syscall)),
-      "No post-copy migration can come to this host: libvirt says \"Postcopy is not supported\".",
+      g_strdup_printf (
+          _ ("QEMU's user %s may not open a userfaultfd (vm.unprivileged_userfaultfd = %d): %s"),
+          facts->qemu_user, facts->unprivileged_userfaultfd, g_strerror (facts->uffd_syscall)),
+      _ ("No post-copy migration can come to this host: libvirt says \"Postcopy is not "
+         "supported\"."),
       "echo 'vm.unprivileged_userfaultfd = 1' > " SYSCTL_FILE, "sysctl -p " SYSCTL_FILE, NULL);
 }
 
@@ -75,23 +76,24 @@ judge_userfaultfd (const PcdFacts *facts, GPtrArray *findings)
 {
   if (facts->uffd_syscall == -1) {
     if (facts->is_root && !facts->libvirt.error)
-      pcd_findings_add (findings, "userfaultfd", PCD_SEVERITY_NOTE, NULL,
-                        g_strdup ("not tried: libvirt does not tell which user its QEMUs run as"),
-                        "Without userfaultfd no post-copy migration can come to this host.", NULL);
+      pcd_findings_add (
+          findings, "userfaultfd", PCD_SEVERITY_NOTE, NULL,
+          g_strdup (_ ("not tried: libvirt does not tell which user its QEMUs run as")),
+          _ ("Without userfaultfd no post-copy migration can come to this host."), NULL);
     return;
   }
   if (facts->uffd_syscall == 0)
     pcd_findings_add (
         findings, "userfaultfd", PCD_SEVERITY_OK, NULL,
-        g_strdup_printf ("QEMU's user %s may open a userfaultfd (tried)", facts->qemu_user), NULL,
-        NULL);
+        g_strdup_printf (_ ("QEMU's user %s may open a userfaultfd (tried)"), facts->qemu_user),
+        NULL, NULL);
   else if (facts->uffd_device == 0 && facts->libvirt.self.qemu >= QEMU_8_0)
     pcd_findings_add (
         findings, "userfaultfd", PCD_SEVERITY_NOTE, NULL,
-        g_strdup_printf ("QEMU's user %s may open a userfaultfd by /dev/userfaultfd only",
+        g_strdup_printf (_ ("QEMU's user %s may open a userfaultfd by /dev/userfaultfd only"),
                          facts->qemu_user),
-        "That is enough for QEMU 8.0 or later, if libvirt gives the device to it.",
-        "# /etc/libvirt/qemu.conf: /dev/userfaultfd in cgroup_device_acl", NULL);
+        _ ("That is enough for QEMU 8.0 or later, if libvirt gives the device to it."),
+        _ ("# /etc/libvirt/qemu.conf: /dev/userfaultfd in cgroup_device_acl"), NULL);
   else
     refuse_userfaultfd (facts, findings);
 }
@@ -123,25 +125,26 @@ judge_tcp (const PcdFacts *facts, GPtrArray *findings)
     return;
   gint64 gives_up = pcd_judge_tcp_timeout_usec (facts->tcp_retries2);
   g_autofree char *seen = g_strdup_printf (
-      "net.ipv4.tcp_retries2 = %d: the kernel gives a silent connection up after %.1f s",
+      _ ("net.ipv4.tcp_retries2 = %d: the kernel gives a silent connection up after %.1f s"),
       facts->tcp_retries2, (double)gives_up / G_USEC_PER_SEC);
   if (gives_up < limit)
-    pcd_findings_add (findings, "tcp-retries", PCD_SEVERITY_WARNING, NULL, g_steal_pointer (&seen),
-                      "A short outage ends migrations in pre-copy and libvirt's own connections, "
-                      "long before postcopyd's backstop; a slow network looks like a dead one.",
-                      "sysctl -w net.ipv4.tcp_retries2=15",
-                      "# and take it out of the file that sets it:",
-                      "grep -rl tcp_retries2 /etc/sysctl.conf /etc/sysctl.d /run/sysctl.d "
-                      "/usr/lib/sysctl.d",
-                      NULL);
+    pcd_findings_add (
+        findings, "tcp-retries", PCD_SEVERITY_WARNING, NULL, g_steal_pointer (&seen),
+        _ ("A short outage ends migrations in pre-copy and libvirt's own connections, long before "
+           "postcopyd's backstop; a slow network looks like a dead one."),
+        "sysctl -w net.ipv4.tcp_retries2=15", _ ("# and take it out of the file that sets it:"),
+        "grep -rl tcp_retries2 /etc/sysctl.conf /etc/sysctl.d /run/sysctl.d "
+        "/usr/lib/sysctl.d",
+        NULL);
   else if (!config->arm)
     pcd_findings_add (findings, "tcp-retries", PCD_SEVERITY_WARNING, NULL, g_steal_pointer (&seen),
-                      "[arm] enabled = no: nobody else looks whether a migration's connection is "
-                      "dead, and one with nothing to send never finds out.",
-                      "# postcopyd.conf: [arm] enabled = yes", "systemctl reload postcopyd", NULL);
+                      _ ("[arm] enabled = no: nobody else looks whether a migration's connection "
+                         "is dead, and one with nothing to send never finds out."),
+                      _ ("# postcopyd.conf: [arm] enabled = yes"), "systemctl reload postcopyd",
+                      NULL);
   else
     pcd_findings_add (findings, "tcp-retries", PCD_SEVERITY_OK, NULL, g_steal_pointer (&seen),
-                      "postcopyd notices sooner.", NULL);
+                      _ ("postcopyd notices sooner."), NULL);
 }
 
 /* ---- access to QEMU ---- */
@@ -154,13 +157,14 @@ judge_ptrace (const PcdFacts *facts, GPtrArray *findings)
      * and /proc/PID/mem ask for; it cannot be taken back. */
     pcd_findings_add (findings, "ptrace-scope", PCD_SEVERITY_ERROR, NULL,
                       g_strdup_printf ("kernel.yama.ptrace_scope = %d", facts->ptrace_scope),
-                      "Nobody, not even root, may look into QEMU or take hold of its connections: "
-                      "postcopyd can arm nothing and tell no blocked threads.",
+                      _ ("Nobody, not even root, may look into QEMU or take hold of its "
+                         "connections: postcopyd can arm nothing and tell no blocked threads."),
                       "grep -rl ptrace_scope /etc/sysctl.conf /etc/sysctl.d",
-                      "# take it out of that file; 3 lasts until the next boot:", "reboot", NULL);
+                      _ ("# take it out of that file; 3 lasts until the next boot:"), "reboot",
+                      NULL);
   else if (facts->ptrace_scope < 0)
     pcd_findings_add (findings, "ptrace-scope", PCD_SEVERITY_OK, NULL,
-                      g_strdup ("Yama is not in this kernel"), NULL, NULL);
+                      g_strdup (_ ("Yama is not in this kernel")), NULL, NULL);
   else
     pcd_findings_add (findings, "ptrace-scope", PCD_SEVERITY_OK, NULL,
                       g_strdup_printf ("kernel.yama.ptrace_scope = %d", facts->ptrace_scope), NULL,
@@ -182,21 +186,21 @@ judge_confinement (const PcdFacts *facts, GPtrArray *findings)
   if (facts->apparmor_enabled && has_model (facts, "apparmor")) {
     if (facts->has_pty_rule == PCD_FACT_NO)
       pcd_findings_add (findings, "apparmor", PCD_SEVERITY_ERROR, NULL,
-                        g_strdup ("AppArmor's profile of QEMU does not allow /dev/ptmx"),
-                        "The control monitor is a pty: a QEMU that may not open one does not "
-                        "start, and the incoming migration fails.",
+                        g_strdup (_ ("AppArmor's profile of QEMU does not allow /dev/ptmx")),
+                        _ ("The control monitor is a pty: a QEMU that may not open one does not "
+                           "start, and the incoming migration fails."),
                         "echo '  /dev/ptmx rw,' >> /etc/apparmor.d/local/abstractions/libvirt-qemu",
                         "systemctl reload apparmor", NULL);
     else
       pcd_findings_add (findings, "apparmor", PCD_SEVERITY_OK, NULL,
-                        g_strdup ("AppArmor confines QEMU, and allows it a pty"), NULL, NULL);
+                        g_strdup (_ ("AppArmor confines QEMU, and allows it a pty")), NULL, NULL);
   }
   if (facts->selinux_enforcing && has_model (facts, "selinux"))
     pcd_findings_add (findings, "selinux", PCD_SEVERITY_NOTE, NULL,
-                      g_strdup ("SELinux confines QEMU"),
-                      "The control monitor is a pty, which svirt's policy allows as libvirt's "
-                      "serial consoles are ptys; this was not tested.",
-                      "# if a migration to this host fails: ausearch -m avc -ts recent", NULL);
+                      g_strdup (_ ("SELinux confines QEMU")),
+                      _ ("The control monitor is a pty, which svirt's policy allows as libvirt's "
+                         "serial consoles are ptys; this was not tested."),
+                      _ ("# if a migration to this host fails: ausearch -m avc -ts recent"), NULL);
 }
 
 static void
@@ -205,12 +209,12 @@ judge_ptys (const PcdFacts *facts, GPtrArray *findings)
   if (facts->pty_max < 0 || facts->pty_nr < 0)
     return;
   g_autofree char *seen =
-      g_strdup_printf ("%d of %d ptys are in use", facts->pty_nr, facts->pty_max);
+      g_strdup_printf (_ ("%d of %d ptys are in use"), facts->pty_nr, facts->pty_max);
   if (facts->pty_nr > facts->pty_max - PTYS_TO_SPARE)
     pcd_findings_add (findings, "control-monitor", PCD_SEVERITY_WARNING, NULL,
                       g_steal_pointer (&seen),
-                      "Each QEMU that comes here needs one for its control monitor; without it "
-                      "QEMU does not start, and the migration fails.",
+                      _ ("Each QEMU that comes here needs one for its control monitor; without it "
+                         "QEMU does not start, and the migration fails."),
                       "sysctl -w kernel.pty.max=8192", NULL);
   else
     pcd_findings_add (findings, "control-monitor", PCD_SEVERITY_OK, NULL, g_steal_pointer (&seen),
@@ -222,26 +226,26 @@ judge_ptys (const PcdFacts *facts, GPtrArray *findings)
 static void
 judge_freezer (const PcdFacts *facts, GPtrArray *findings)
 {
-  static const char why[] =
-      "Where QMP stop would hang, postcopyd holds a guest still by cgroup v2's "
-      "freezer. Without it freeze is refused; what else policies do goes on.";
+  const char *const why =
+      _ ("Where QMP stop would hang, postcopyd holds a guest still by cgroup v2's freezer. Without "
+         "it freeze is refused; what else policies do goes on.");
 
   if (!facts->cgroup_mount)
     pcd_findings_add (findings, "freezer", PCD_SEVERITY_WARNING, NULL,
-                      g_strdup ("no cgroup v2 is mounted"), why,
+                      g_strdup (_ ("no cgroup v2 is mounted")), why,
                       "d=/sys/fs/cgroup; mkdir -p $d/unified 2>/dev/null && d=$d/unified; "
                       "mount -t cgroup2 cgroup2 $d",
-                      "# for good: boot with systemd.unified_cgroup_hierarchy=1", NULL);
+                      _ ("# for good: boot with systemd.unified_cgroup_hierarchy=1"), NULL);
   else if (facts->freezer_error)
     pcd_findings_add (findings, "freezer", PCD_SEVERITY_WARNING, NULL,
-                      g_strdup_printf ("cgroup v2 at %s does not freeze: %s", facts->cgroup_mount,
-                                       facts->freezer_error),
-                      why, "# is it mounted read-only, or this a container?", "findmnt -t cgroup2",
-                      NULL);
+                      g_strdup_printf (_ ("cgroup v2 at %s does not freeze: %s"),
+                                       facts->cgroup_mount, facts->freezer_error),
+                      why, _ ("# is it mounted read-only, or this a container?"),
+                      "findmnt -t cgroup2", NULL);
   else
     pcd_findings_add (findings, "freezer", PCD_SEVERITY_OK, NULL,
-                      g_strdup_printf ("cgroup v2 at %s%s", facts->cgroup_mount,
-                                       facts->is_root ? " freezes and thaws (tried)" : ""),
+                      g_strdup_printf (_ ("cgroup v2 at %s%s"), facts->cgroup_mount,
+                                       facts->is_root ? _ (" freezes and thaws (tried)") : ""),
                       NULL, NULL);
 }
 
@@ -253,11 +257,11 @@ judge_name (const PcdFacts *facts, GPtrArray *findings)
   /* libvirt's qemuMigrationDstPrepareDirect () */
   if (g_str_has_prefix (name, "localhost") && !facts->migration_host_set)
     pcd_findings_add (findings, "hostname", PCD_SEVERITY_WARNING, NULL,
-                      g_strdup_printf ("this host calls itself %s", name),
-                      "libvirt refuses migrations to it that name no address: \"hostname on "
-                      "destination resolved to localhost, but migration requires an FQDN\".",
+                      g_strdup_printf (_ ("this host calls itself %s"), name),
+                      _ ("libvirt refuses migrations to it that name no address: \"hostname on "
+                         "destination resolved to localhost, but migration requires an FQDN\"."),
                       "hostnamectl set-hostname NAME",
-                      "# or /etc/libvirt/qemu.conf: migration_host = \"ADDRESS\"",
+                      _ ("# or /etc/libvirt/qemu.conf: migration_host = \"ADDRESS\""),
                       "systemctl restart libvirtd", NULL);
   else
     pcd_findings_add (findings, "hostname", PCD_SEVERITY_OK, NULL, g_strdup (name), NULL, NULL);
@@ -267,15 +271,15 @@ static void
 judge_clock (const PcdFacts *facts, GPtrArray *findings)
 {
   if (facts->clock_synchronised)
-    pcd_findings_add (
-        findings, "clock", PCD_SEVERITY_OK, NULL,
-        g_strdup_printf ("synchronised, within %.1f ms", (double)facts->clock_error_usec / 1000),
-        NULL, NULL);
+    pcd_findings_add (findings, "clock", PCD_SEVERITY_OK, NULL,
+                      g_strdup_printf (_ ("synchronised, within %.1f ms"),
+                                       (double)facts->clock_error_usec / 1000),
+                      NULL, NULL);
   else
     pcd_findings_add (findings, "clock", PCD_SEVERITY_NOTE, NULL,
-                      g_strdup ("the kernel says that nothing synchronises its clock"),
-                      "No decision of postcopyd is made by the wall clock; but times in the "
-                      "timelines of two hosts cannot be compared.",
+                      g_strdup (_ ("the kernel says that nothing synchronises its clock")),
+                      _ ("No decision of postcopyd is made by the wall clock; but times in the "
+                         "timelines of two hosts cannot be compared."),
                       "systemctl enable --now systemd-timesyncd # or chrony", "timedatectl", NULL);
 }
 

@@ -2,6 +2,9 @@
 /* libvirt, its hook, its time-outs, known bugs, and the peers' libvirts. Pure. */
 #include "doctor/pcd-judge.h"
 
+#include <glib/gi18n.h>
+#include <inttypes.h>
+
 #define UPGRADE_LIBVIRT "apt-get install --only-upgrade libvirt-daemon # or dnf upgrade libvirt"
 #define UPGRADE_QEMU    "apt-get install --only-upgrade qemu-system # or dnf upgrade qemu-kvm"
 
@@ -27,32 +30,33 @@ typedef struct {
 
 static const Bug bugs[] = {
   { "libvirt-version", 0, 9000000, ANY, PCD_SEVERITY_ERROR,
-    "libvirt before 9.0 cannot resume a failed post-copy (\"not in post-copy phase\").",
+    N_ ("libvirt before 9.0 cannot resume a failed post-copy (\"not in post-copy phase\")."),
     UPGRADE_LIBVIRT },
   { "libvirt-version", 9000000, 11000000, ANY, PCD_SEVERITY_NOTE,
-    "libvirt 9.0 to 10.10 may say that a resume failed while it proceeds; postcopyd believes QEMU.",
+    N_ ("libvirt 9.0 to 10.10 may say that a resume failed while it proceeds; postcopyd believes "
+        "QEMU."),
     NULL },
   { "libvirt-version", 11000000, 11005000, ANY, PCD_SEVERITY_NOTE,
-    "In libvirt 11.0 to 11.4 reading a domain's XML on the destination waits for 30 s while a "
-    "migration is paused; postcopyd does without it.",
+    N_ ("In libvirt 11.0 to 11.4 reading a domain's XML on the destination waits for 30 s while a "
+        "migration is paused; postcopyd does without it."),
     NULL },
   { "libvirt-version", 11002000, 11004000, ANY, PCD_SEVERITY_ERROR,
-    "The daemon of libvirt 11.2 and 11.3 crashes on the destination when a migration is resumed; "
-    "postcopyd does not try to recover a migration to it.",
+    N_ ("The daemon of libvirt 11.2 and 11.3 crashes on the destination when a migration is "
+        "resumed; postcopyd does not try to recover a migration to it."),
     UPGRADE_LIBVIRT },
   /* The state came in June 2024 (QEMU 9.1): no libvirt before 10.5 can know it. */
   { "libvirt-version", 0, 10005000, 9001000, G_MAXULONG, PCD_SEVERITY_WARNING,
-    "This libvirt does not know the state postcopy-recover-setup, which its QEMU (9.1 or later) "
-    "has in a recovery.",
+    N_ ("This libvirt does not know the state postcopy-recover-setup, which its QEMU (9.1 or "
+        "later) has in a recovery."),
     UPGRADE_LIBVIRT },
   { "libvirt-version", 0, 11004000, 10002000, G_MAXULONG, PCD_SEVERITY_WARNING,
-    "This libvirt does not know the state postcopy-device, which its QEMU (10.2 or later) has at "
-    "the switch-over.",
+    N_ ("This libvirt does not know the state postcopy-device, which its QEMU (10.2 or later) has "
+        "at the switch-over."),
     UPGRADE_LIBVIRT },
   /* QEMU commit f8c543e8, "Allow network to fail even during recovery". */
   { "qemu-version", ANY, 1, 8002000, PCD_SEVERITY_NOTE,
-    "QEMU before 8.2 does not survive it when the connection ends once more during a recovery; "
-    "postcopyd leaves connections alone then.",
+    N_ ("QEMU before 8.2 does not survive it when the connection ends once more during a recovery; "
+        "postcopyd leaves connections alone then."),
     UPGRADE_QEMU },
 };
 
@@ -67,7 +71,7 @@ static char *
 version_to_string (const char *what, gulong version)
 {
   if (version == 0)
-    return g_strdup_printf ("%s, version not known", what);
+    return g_strdup_printf (_ ("%s, version not known"), what);
   return g_strdup_printf ("%s %lu.%lu.%lu", what, version / 1000000, version / 1000 % 1000,
                           version % 1000);
 }
@@ -86,7 +90,7 @@ judge_component (const PcdVirSelf *self,
   for (guint i = 0; i < G_N_ELEMENTS (bugs); i++) {
     if (!g_str_equal (bugs[i].id, id) || !applies (&bugs[i], self))
       continue;
-    pcd_findings_add (findings, id, bugs[i].severity, about, g_strdup (seen), bugs[i].why,
+    pcd_findings_add (findings, id, bugs[i].severity, about, g_strdup (seen), _ (bugs[i].why),
                       bugs[i].mend, NULL);
     any = TRUE;
   }
@@ -109,14 +113,15 @@ judge_own (const PcdFacts *facts, GPtrArray *findings)
   g_autofree char *check = g_strdup_printf ("virsh -c %s version", facts->uri);
 
   if (facts->libvirt.error) {
-    pcd_findings_add (findings, "libvirt", PCD_SEVERITY_ERROR, NULL,
-                      g_strdup_printf ("%s: %s", facts->uri, facts->libvirt.error),
-                      "Nothing migrates to or from here without it, and postcopyd sees nothing.",
-                      "systemctl start libvirtd # or virtqemud.socket", check, NULL);
+    pcd_findings_add (
+        findings, "libvirt", PCD_SEVERITY_ERROR, NULL,
+        g_strdup_printf ("%s: %s", facts->uri, facts->libvirt.error),
+        _ ("Nothing migrates to or from here without it, and postcopyd sees nothing."),
+        "systemctl start libvirtd # or virtqemud.socket", check, NULL);
     return;
   }
   pcd_findings_add (findings, "libvirt", PCD_SEVERITY_OK, NULL,
-                    g_strdup_printf ("%s answers", facts->uri), NULL, NULL);
+                    g_strdup_printf (_ ("%s answers"), facts->uri), NULL, NULL);
   judge_versions (&facts->libvirt.self, NULL, findings);
 }
 
@@ -136,24 +141,25 @@ judge_keepalive_of (const PcdFacts *facts,
 
   if (keepalive.interval <= 0)
     pcd_findings_add (findings, "keepalive", PCD_SEVERITY_WARNING, path, g_steal_pointer (&seen),
-                      "libvirt never notices that the other host's libvirt is gone: its job on the "
-                      "domain stays, and no recovery can begin.",
+                      _ ("libvirt never notices that the other host's libvirt is gone: its job on "
+                         "the domain stays, and no recovery can begin."),
                       mend, restart, NULL);
   else if (gives_up > 120)
     pcd_findings_add (findings, "keepalive", PCD_SEVERITY_WARNING, path, g_steal_pointer (&seen),
-                      "libvirt takes minutes to notice that the other host's libvirt is gone, and "
-                      "no recovery can begin before.",
+                      _ ("libvirt takes minutes to notice that the other host's libvirt is gone, "
+                         "and no recovery can begin before."),
                       mend, restart, NULL);
   else if (gives_up < least)
-    pcd_findings_add (findings, "keepalive", PCD_SEVERITY_WARNING, path, g_steal_pointer (&seen),
-                      "libvirt gives the other host's libvirt up sooner than postcopyd would judge "
-                      "the migration's connection dead: it reports failures while QEMU goes on.",
-                      mend, restart, NULL);
+    pcd_findings_add (
+        findings, "keepalive", PCD_SEVERITY_WARNING, path, g_steal_pointer (&seen),
+        _ ("libvirt gives the other host's libvirt up sooner than postcopyd would judge the "
+           "migration's connection dead: it reports failures while QEMU goes on."),
+        mend, restart, NULL);
   else
     pcd_findings_add (
         findings, "keepalive", PCD_SEVERITY_OK, path,
-        g_strdup_printf ("libvirt notices a silent peer after %" G_GINT64_FORMAT " s", gives_up),
-        NULL, NULL);
+        g_strdup_printf (_ ("libvirt notices a silent peer after %" PRId64 " s"), gives_up), NULL,
+        NULL);
 }
 
 /* ---- the hook ---- */
@@ -161,10 +167,9 @@ judge_keepalive_of (const PcdFacts *facts,
 static void
 judge_hook (const PcdFacts *facts, GPtrArray *findings)
 {
-  static const char why[] =
-      "It gives an incoming domain its control monitor. Without that, postcopyd cannot stop a "
-      "guest "
-      "here, nor tell QEMU to pause out of band; it recovers and freezes all the same.";
+  const char *const why =
+      _ ("It gives an incoming domain its control monitor. Without that, postcopyd cannot stop a "
+         "guest here, nor tell QEMU to pause out of band; it recovers and freezes all the same.");
   const char *path = facts->hook_path;
   g_autofree char *chmod = g_strdup_printf ("chmod 755 $(readlink -f %s)", path);
   g_autofree char *chown = g_strdup_printf ("chown root: %s $(readlink -f %s)", path, path);
@@ -175,23 +180,24 @@ judge_hook (const PcdFacts *facts, GPtrArray *findings)
     break;
   case PCD_HOOK_MISSING:
   case PCD_HOOK_DANGLING:
-    pcd_findings_add (findings, "hook", PCD_SEVERITY_WARNING, NULL,
-                      g_strdup_printf (facts->hook == PCD_HOOK_MISSING
-                                           ? "there is no %s"
-                                           : "%s is there, and the program that it leads to is not",
-                                       path),
-                      why, "apt-get install --reinstall postcopyd # or dnf reinstall postcopyd",
-                      "systemctl restart libvirtd # or virtqemud", NULL);
+    pcd_findings_add (
+        findings, "hook", PCD_SEVERITY_WARNING, NULL,
+        g_strdup_printf (facts->hook == PCD_HOOK_MISSING
+                             ? _ ("there is no %s")
+                             : _ ("%s is there, and the program that it leads to is not"),
+                         path),
+        why, "apt-get install --reinstall postcopyd # or dnf reinstall postcopyd",
+        "systemctl restart libvirtd # or virtqemud", NULL);
     break;
   case PCD_HOOK_NOT_EXECUTABLE:
     pcd_findings_add (findings, "hook", PCD_SEVERITY_WARNING, NULL,
-                      g_strdup_printf ("%s is not executable: libvirt passes it over", path), why,
-                      chmod, "systemctl restart libvirtd # or virtqemud", NULL);
+                      g_strdup_printf (_ ("%s is not executable: libvirt passes it over"), path),
+                      why, chmod, "systemctl restart libvirtd # or virtqemud", NULL);
     break;
   case PCD_HOOK_UNSAFE:
     pcd_findings_add (findings, "hook", PCD_SEVERITY_ERROR, NULL,
-                      g_strdup_printf ("others than root may write to %s", path),
-                      "libvirt runs it as root.", chown, chmod, NULL);
+                      g_strdup_printf (_ ("others than root may write to %s"), path),
+                      _ ("libvirt runs it as root."), chown, chmod, NULL);
     break;
   }
 }
@@ -207,24 +213,24 @@ judge_hook_seen (const PcdFacts *facts, GPtrArray *findings)
     return;
   if (!facts->libvirtd) {
     if (!facts->libvirt.error)
-      pcd_findings_add (findings, "hook-seen", PCD_SEVERITY_NOTE, NULL,
-                        g_strdup ("libvirt's daemon was not found among the processes here"),
-                        "It notices its first hook only when it starts; this could not be checked.",
-                        NULL);
+      pcd_findings_add (
+          findings, "hook-seen", PCD_SEVERITY_NOTE, NULL,
+          g_strdup (_ ("libvirt's daemon was not found among the processes here")),
+          _ ("It notices its first hook only when it starts; this could not be checked."), NULL);
     return;
   }
   g_autofree char *restart = g_strdup_printf ("systemctl restart %s", facts->libvirtd);
   if (facts->hooks_since > facts->libvirtd_started + START_SLACK_USEC)
     pcd_findings_add (findings, "hook-seen", PCD_SEVERITY_WARNING, NULL,
-                      g_strdup_printf ("%s (process %d) is older than the files of the hook",
+                      g_strdup_printf (_ ("%s (process %d) is older than the files of the hook"),
                                        facts->libvirtd, facts->libvirtd_pid),
-                      "libvirt looks whether there are hooks when it starts. If there was none "
-                      "then, incoming domains get no control monitor. Running domains do not mind "
-                      "the restart; migrations do.",
+                      _ ("libvirt looks whether there are hooks when it starts. If there was none "
+                         "then, incoming domains get no control monitor. Running domains do not "
+                         "mind the restart; migrations do."),
                       restart, NULL);
   else
     pcd_findings_add (findings, "hook-seen", PCD_SEVERITY_OK, NULL,
-                      g_strdup_printf ("%s (process %d) started after it was there",
+                      g_strdup_printf (_ ("%s (process %d) started after it was there"),
                                        facts->libvirtd, facts->libvirtd_pid),
                       NULL, NULL);
 }
@@ -251,26 +257,28 @@ refuse_peer (const PcdFacts *facts,
 {
   gboolean elsewhere = answers_elsewhere (facts, peer);
   PcdSeverity severity = elsewhere ? PCD_SEVERITY_WARNING : PCD_SEVERITY_ERROR;
-  const char *why = elsewhere ? "postcopyd recovers over the peer's other addresses only."
-                              : "postcopyd cannot recover a migration to this peer.";
+  const char *why = elsewhere ? _ ("postcopyd recovers over the peer's other addresses only.")
+                              : _ ("postcopyd cannot recover a migration to this peer.");
   g_autofree char *ping = g_strdup_printf ("ping -c 3 %s", peer->address);
   g_autofree char *check = g_strdup_printf ("virsh -c '%s' version", peer->uri);
 
   if (peer->answer.unreachable)
     pcd_findings_add (findings, "peer", severity, about, g_strdup (peer->answer.error), why, ping,
-                      "# is the host up, its firewall open for libvirt's port?", check, NULL);
+                      _ ("# is the host up, its firewall open for libvirt's port?"), check, NULL);
   else if (peer->answer.refused)
     pcd_findings_add (
         findings, "peer", severity, about,
-        g_strdup_printf ("%s: the host is there, its libvirt does not listen", peer->answer.error),
-        why, "# on that host, as the URI has it:",
+        g_strdup_printf (_ ("%s: the host is there, its libvirt does not listen"),
+                         peer->answer.error),
+        why, _ ("# on that host, as the URI has it:"),
         "systemctl enable --now libvirtd-tls.socket # or virtproxyd-tls.socket, -tcp.socket", check,
         NULL);
   else
-    pcd_findings_add (findings, "peer", severity, about,
-                      g_strdup_printf ("%s: %s", peer->uri, peer->answer.error), why,
-                      "# libvirt on this host opens it as root, with root's keys and certificates",
-                      "virt-pki-validate", check, NULL);
+    pcd_findings_add (
+        findings, "peer", severity, about,
+        g_strdup_printf ("%s: %s", peer->uri, peer->answer.error), why,
+        _ ("# libvirt on this host opens it as root, with root's keys and certificates"),
+        "virt-pki-validate", check, NULL);
 }
 
 static void
@@ -285,15 +293,15 @@ judge_peer (const PcdFacts *facts, const PcdPeerFacts *peer, GPtrArray *findings
   }
   if (own && its && g_str_equal (own, its))
     pcd_findings_add (findings, "peer", PCD_SEVERITY_ERROR, about,
-                      g_strdup_printf ("its libvirt has this host's UUID, %s", its),
-                      "libvirt refuses to migrate \"to the same host\"; and if it is this very "
-                      "host, it is no peer.",
-                      "# on one of them, in /etc/libvirt/libvirtd.conf or virtqemud.conf:",
+                      g_strdup_printf (_ ("its libvirt has this host's UUID, %s"), its),
+                      _ ("libvirt refuses to migrate \"to the same host\"; and if it is this very "
+                         "host, it is no peer."),
+                      _ ("# on one of them, in /etc/libvirt/libvirtd.conf or virtqemud.conf:"),
                       "echo \"host_uuid = \\\"$(uuidgen)\\\"\" >> /etc/libvirt/libvirtd.conf",
                       "systemctl restart libvirtd", NULL);
   else
     pcd_findings_add (findings, "peer", PCD_SEVERITY_OK, about,
-                      g_strdup_printf ("%s answers", peer->uri), NULL, NULL);
+                      g_strdup_printf (_ ("%s answers"), peer->uri), NULL, NULL);
 }
 
 static void

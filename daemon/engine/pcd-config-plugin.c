@@ -2,6 +2,7 @@
 /* Values may be secrets: no message has one, but that of a path. */
 #include "engine/pcd-config-plugin.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "core/pcd-action.h"
@@ -33,24 +34,23 @@ pcd_plugin_configs_add (GPtrArray *configs, const char *text, guint line, char *
 
   if (!pcd_action_name_is_loaded (name)) {
     g_autofree char *quoted = pcd_node_quote (name);
-    *ret_problem =
-        g_strdup_printf ("plugin name %s, expected lower case letters, digits and dashes "
-                         "with a dot, such as [plugin example.beacon]",
-                         quoted);
+    *ret_problem = g_strdup_printf (_ ("plugin name %s, expected lower case letters, digits and "
+                                       "dashes with a dot, such as [plugin example.beacon]"),
+                                    quoted);
     return NULL;
   }
   for (guint i = 0; i < configs->len; i++) {
     config = g_ptr_array_index (configs, i);
     if (strcmp (config->name, name) != 0)
       continue;
-    *ret_problem = g_strdup_printf ("group [plugin %s] again, first seen in line %u, expected each "
-                                    "group once",
-                                    name, config->line);
+    *ret_problem = g_strdup_printf (
+        _ ("group [plugin %s] again, first seen in line %u, expected each group once"), name,
+        config->line);
     return NULL;
   }
   if (configs->len == PCD_ACTION_MAX_LOADED) {
     *ret_problem =
-        g_strdup_printf ("one [plugin] more, expected at most %d", PCD_ACTION_MAX_LOADED);
+        g_strdup_printf (_ ("one [plugin] more, expected at most %d"), PCD_ACTION_MAX_LOADED);
     return NULL;
   }
   config = g_new0 (PcdPluginConfig, 1);
@@ -73,7 +73,7 @@ pcd_plugin_config_set (PcdPluginConfig *config,
   if ((is_path && config->path) ||
       g_ptr_array_find_with_equal_func (config->keys, key, g_str_equal, NULL)) {
     g_autofree char *quoted = pcd_node_quote (key);
-    *ret_problem = g_strdup_printf ("%s again, expected each key once", quoted);
+    *ret_problem = g_strdup_printf (_ ("%s again, expected each key once"), quoted);
     return FALSE;
   }
   if (!is_path) {
@@ -83,7 +83,7 @@ pcd_plugin_config_set (PcdPluginConfig *config,
   }
   if (!g_path_is_absolute (value)) {
     g_autofree char *quoted = pcd_node_quote (value);
-    *ret_problem = g_strdup_printf ("path: got %s, expected an absolute path", quoted);
+    *ret_problem = g_strdup_printf (_ ("path: got %s, expected an absolute path"), quoted);
     return FALSE;
   }
   config->path = g_strdup (value);

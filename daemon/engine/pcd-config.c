@@ -3,6 +3,7 @@
  * lines and merges duplicates silently. */
 #include "engine/pcd-config.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "engine/pcd-file.h"
@@ -46,37 +47,39 @@ typedef struct {
   const char *expected;
 } Key;
 
-#define URI_EXPECTED "a libvirt URI of QEMU on another host, such as qemu+tls://{address}/system"
+#define URI_EXPECTED                                                                               \
+  N_ ("a libvirt URI of QEMU on another host, such as qemu+tls://{address}/system")
 
 /* docs/postcopyd.conf.rst tells the same to people. */
 static const Key keys[] = {
   { "arm", "network-timeout", KEY_DURATION, G_STRUCT_OFFSET (PcdConfig, network_timeout_usec),
-    500 * T_MS, 60 * T_S, "a duration such as 2s (500ms to 60s)" },
+    500 * T_MS, 60 * T_S, N_ ("a duration such as 2s (500ms to 60s)") },
   { "arm", "backstop", KEY_DURATION_OR_OFF, G_STRUCT_OFFSET (PcdConfig, backstop_usec), 1 * T_S,
-    1 * T_H, "a duration such as 15s (1s to 1h, and more than network-timeout), or off" },
-  { "arm", "enabled", KEY_BOOLEAN, G_STRUCT_OFFSET (PcdConfig, arm), 0, 0, "yes or no" },
+    1 * T_H, N_ ("a duration such as 15s (1s to 1h, and more than network-timeout), or off") },
+  { "arm", "enabled", KEY_BOOLEAN, G_STRUCT_OFFSET (PcdConfig, arm), 0, 0, N_ ("yes or no") },
   { "watch", "sample-interval", KEY_DURATION, G_STRUCT_OFFSET (PcdConfig, sample_usec), 50 * T_MS,
-    10 * T_S, "a duration such as 200ms (50ms to 10s, and at most half of network-timeout)" },
+    10 * T_S, N_ ("a duration such as 200ms (50ms to 10s, and at most half of network-timeout)") },
   { "watch", "keep-ended", KEY_DURATION, G_STRUCT_OFFSET (PcdConfig, keep_ended_usec), 0, 24 * T_H,
-    "a duration such as 5min (0 to 24h)" },
+    N_ ("a duration such as 5min (0 to 24h)") },
   { "recover", "parallel", KEY_COUNT, G_STRUCT_OFFSET (PcdConfig, recover_parallel), 1, 64,
-    "a number from 1 to 64" },
+    N_ ("a number from 1 to 64") },
   { "recover", "libvirt-uri", KEY_URI, 0, 0, 0, URI_EXPECTED },
   { PEER, "addresses", KEY_ADDRESSES, 0, 0, 0,
-    "numeric addresses, each once, such as 10.9.0.2 10.9.1.2" },
+    N_ ("numeric addresses, each once, such as 10.9.0.2 10.9.1.2") },
   { PEER, "libvirt-uri", KEY_URI, 0, 0, 0, URI_EXPECTED },
-  { "policy", "default", KEY_POLICY, 0, 0, 0, "a policy's name (" PCD_POLICY_NAME_EXPECTED ")" },
+  { "policy", "default", KEY_POLICY, 0, 0, 0,
+    N_ ("a policy's name (up to 32 lower case letters, digits and dashes, a letter first)") },
   { "policy", "match", KEY_MATCH, 0, 0, 0,
-    "a pattern of domain names (* and ? stand for others) and a policy's name, such as "
-    "web-* protect" },
+    N_ ("a pattern of domain names (* and ? stand for others) and a policy's name, such as web-* "
+        "protect") },
   { "veto", "command", KEY_VETO, 0, 0, 0,
-    "the absolute path of a program, or of a folder of them, such as /etc/postcopyd/veto.d" },
-  { "veto", "actions", KEY_VETO, 0, 0, 0, "actions, each once, such as recover destroy" },
-  { "veto", "timeout", KEY_VETO, 0, 0, 0, "a duration such as 5s (100ms to 1min)" },
-  { "veto", "retry", KEY_VETO, 0, 0, 0, "a duration such as 5s (1s to 1h)" },
-  { "veto", "default", KEY_VETO, 0, 0, 0, "allow or deny" },
+    N_ ("the absolute path of a program, or of a folder of them, such as /etc/postcopyd/veto.d") },
+  { "veto", "actions", KEY_VETO, 0, 0, 0, N_ ("actions, each once, such as recover destroy") },
+  { "veto", "timeout", KEY_VETO, 0, 0, 0, N_ ("a duration such as 5s (100ms to 1min)") },
+  { "veto", "retry", KEY_VETO, 0, 0, 0, N_ ("a duration such as 5s (1s to 1h)") },
+  { "veto", "default", KEY_VETO, 0, 0, 0, N_ ("allow or deny") },
   { "host", "allow-destroy", KEY_BOOLEAN, G_STRUCT_OFFSET (PcdConfig, allow_destroy), 0, 0,
-    "yes or no" },
+    N_ ("yes or no") },
   { "sinks", "timeout", KEY_SINKS, 0, 0, 0, NULL },
   { "sinks", "queue-size", KEY_SINKS, 0, 0, 0, NULL },
   { "sinks", "queue-bytes", KEY_SINKS, 0, 0, 0, NULL },
@@ -319,7 +322,7 @@ check_addresses (Reader *reader, GError **error)
 
     if (owner != reader->peer)
       return refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error,
-                     "[%s] addresses: %s is [peer %s]'s already, expected each address once",
+                     _ ("[%s] addresses: %s is [peer %s]'s already, expected each address once"),
                      reader->section, reader->peer->addresses[i], owner->name);
   }
   return TRUE;
@@ -337,8 +340,8 @@ check_match (Reader *reader, GError **error)
       continue;
     g_autofree char *quoted = quote (matches[i].pattern, strlen (matches[i].pattern));
     return refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error,
-                   "[policy] match: %s has policy %s already, expected each pattern once", quoted,
-                   matches[i].policy);
+                   _ ("[policy] match: %s has policy %s already, expected each pattern once"),
+                   quoted, matches[i].policy);
   }
   return TRUE;
 }
@@ -367,7 +370,7 @@ finish_peer (Reader *reader, GError **error)
     return TRUE;
   reader->line = reader->peer_line;
   return refuse (reader, G_KEY_FILE_ERROR_KEY_NOT_FOUND, error,
-                 "[%s]: no addresses, expected a line such as addresses = 10.9.0.2 10.9.1.2",
+                 _ ("[%s]: no addresses, expected a line such as addresses = 10.9.0.2 10.9.1.2"),
                  reader->section);
 }
 
@@ -380,13 +383,13 @@ read_peer (Reader *reader, char *name, GError **error)
 
     if (g_str_equal (peer->name, name))
       return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
-                     "group [peer %s] again, expected each group once", name);
+                     _ ("group [peer %s] again, expected each group once"), name);
   }
   if (!name[0] || strpbrk (name, " \t[]\"") || strlen (name) > 64) {
     g_autofree char *quoted = quote (name, strlen (name));
-    return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
-                   "peer name %s, expected a word of up to 64 characters, such as [peer host-b]",
-                   quoted);
+    return refuse (
+        reader, G_KEY_FILE_ERROR_PARSE, error,
+        _ ("peer name %s, expected a word of up to 64 characters, such as [peer host-b]"), quoted);
   }
   reader->group = PEER;
   reader->peer = pcd_peers_add (reader->config.peers, name);
@@ -415,7 +418,7 @@ read_plugin_key (const Reader *reader, const char *key, const char *value, GErro
   g_autofree char *problem = NULL;
 
   return pcd_plugin_config_set (reader->plugin, key, value, &problem) ||
-         refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error, "[plugin %s] %s",
+         refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error, _ ("[plugin %s] %s"),
                  reader->plugin->name, problem);
 }
 
@@ -436,8 +439,8 @@ read_sink_key (const Reader *reader, const char *key, const char *value, GError 
   g_autofree char *problem = NULL;
 
   return pcd_sink_config_set (reader->sink, key, value, &problem) ||
-         refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error, "[sink %s] %s", reader->sink->name,
-                 problem);
+         refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error, _ ("[sink %s] %s"),
+                 reader->sink->name, problem);
 }
 
 static gboolean
@@ -447,7 +450,7 @@ read_group (Reader *reader, char *line, GError **error)
 
   if (line[length - 1] != ']') {
     g_autofree char *quoted = quote (line, length);
-    return refuse (reader, G_KEY_FILE_ERROR_PARSE, error, "got %s, expected [group]", quoted);
+    return refuse (reader, G_KEY_FILE_ERROR_PARSE, error, _ ("got %s, expected [group]"), quoted);
   }
   line[length - 1] = '\0';
   if (!finish_peer (reader, error))
@@ -465,7 +468,7 @@ read_group (Reader *reader, char *line, GError **error)
       continue;
     if (reader->groups_seen[i])
       return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
-                     "group [%s] again, first seen in line %u, expected each group once",
+                     _ ("group [%s] again, first seen in line %u, expected each group once"),
                      keys[i].group, reader->groups_seen[i]);
     reader->groups_seen[i] = reader->line;
     reader->group = keys[i].group;
@@ -475,7 +478,7 @@ read_group (Reader *reader, char *line, GError **error)
   }
   g_autofree char *quoted = quote (line + 1, length - 2), *known = list_known (NULL);
   return refuse (reader, G_KEY_FILE_ERROR_GROUP_NOT_FOUND, error,
-                 "unknown group %s, expected one of: %s", quoted, known);
+                 _ ("unknown group %s, expected one of: %s"), quoted, known);
 }
 
 static gboolean
@@ -485,14 +488,16 @@ read_key (Reader *reader, char *line, GError **error)
 
   if (!equals || equals == line) {
     g_autofree char *quoted = quote (line, strlen (line));
-    return refuse (reader, G_KEY_FILE_ERROR_PARSE, error, "got %s, expected key = value", quoted);
+    return refuse (reader, G_KEY_FILE_ERROR_PARSE, error, _ ("got %s, expected key = value"),
+                   quoted);
   }
   *equals = '\0';
   const char *name = g_strchomp (line), *value = g_strchug (equals + 1);
   g_autofree char *quoted_name = quote (name, strlen (name));
   if (!reader->group)
     return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
-                   "key %s before any group, expected a line such as [arm] above it", quoted_name);
+                   _ ("key %s before any group, expected a line such as [arm] above it"),
+                   quoted_name);
   if (reader->plugin)
     return read_plugin_key (reader, name, value, error);
   if (reader->sink)
@@ -502,19 +507,21 @@ read_key (Reader *reader, char *line, GError **error)
       continue;
     if (reader->keys_seen[i] && keys[i].type != KEY_MATCH)
       return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
-                     "[%s] %s: again, first seen in line %u, expected each key once",
+                     _ ("[%s] %s: again, first seen in line %u, expected each key once"),
                      reader->section, keys[i].name, reader->keys_seen[i]);
     reader->keys_seen[i] = reader->line;
     if (parse_value (&keys[i], value, reader->peer, &reader->config))
       return check_value (reader, &keys[i], error);
     g_autofree char *quoted = quote (value, strlen (value));
-    return refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error, "[%s] %s: got %s, expected %s",
-                   reader->section, keys[i].name, quoted,
-                   keys[i].expected ?: pcd_sink_common_expected (keys[i].name));
+    return refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error,
+                   _ ("[%s] %s: got %s, expected %s"), reader->section, keys[i].name, quoted,
+                   keys[i].expected ? _ (keys[i].expected)
+                                    : pcd_sink_common_expected (keys[i].name));
   }
   g_autofree char *known = list_known (reader->group);
   return refuse (reader, G_KEY_FILE_ERROR_KEY_NOT_FOUND, error,
-                 "[%s]: unknown key %s, expected one of: %s", reader->section, quoted_name, known);
+                 _ ("[%s]: unknown key %s, expected one of: %s"), reader->section, quoted_name,
+                 known);
 }
 
 static gboolean
@@ -546,20 +553,19 @@ check_together (Reader *reader, GError **error)
 
   if (config->backstop_usec != 0 && config->backstop_usec <= config->network_timeout_usec) {
     reader->line = MAX (timeout, backstop);
-    return refuse (
-        reader, G_KEY_FILE_ERROR_INVALID_VALUE, error,
-        "[arm] backstop: got %g s%s, expected more than network-timeout, which is %g s%s,"
-        " or off",
-        config->backstop_usec / 1e6, backstop ? "" : " (the default)",
-        config->network_timeout_usec / 1e6, timeout ? "" : " (the default)");
+    return refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error,
+                   _ ("[arm] backstop: got %g s%s, expected more than network-timeout, which is %g "
+                      "s%s, or off"),
+                   config->backstop_usec / 1e6, backstop ? "" : _ (" (the default)"),
+                   config->network_timeout_usec / 1e6, timeout ? "" : _ (" (the default)"));
   }
   if (config->sample_usec > config->network_timeout_usec / 2) {
     reader->line = MAX (timeout, sample);
     return refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error,
-                   "[watch] sample-interval: got %g s%s, expected at most half of network-timeout, "
-                   "which is %g s%s",
-                   config->sample_usec / 1e6, sample ? "" : " (the default)",
-                   config->network_timeout_usec / 1e6, timeout ? "" : " (the default)");
+                   _ ("[watch] sample-interval: got %g s%s, expected at most half of "
+                      "network-timeout, which is %g s%s"),
+                   config->sample_usec / 1e6, sample ? "" : _ (" (the default)"),
+                   config->network_timeout_usec / 1e6, timeout ? "" : _ (" (the default)"));
   }
   return TRUE;
 }
@@ -575,7 +581,7 @@ read_text (Reader *reader, const GString *text, GError **error)
     reader->line++;
     if (!g_utf8_validate_len (line, length, NULL))
       return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
-                     "not UTF-8 text, expected [group], key = value, or # comment");
+                     _ ("not UTF-8 text, expected [group], key = value, or # comment"));
     g_autofree char *copy = g_strndup (line, length);
     if (!read_line (reader, copy, error))
       return FALSE;

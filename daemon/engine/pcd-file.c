@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,8 +36,8 @@ pcd_file_read (
     close (fd);
     g_set_error (error, G_FILE_ERROR,
                  S_ISDIR (st.st_mode) ? G_FILE_ERROR_ISDIR : G_FILE_ERROR_INVAL,
-                 "%s: is a %s, expected a file", path,
-                 S_ISDIR (st.st_mode) ? "directory" : "FIFO or device");
+                 _ ("%s: is a %s, expected a file"), path,
+                 S_ISDIR (st.st_mode) ? _ ("directory") : _ ("FIFO or device"));
     return FALSE;
   }
   while (text->len <= max_bytes && (n = read (fd, buffer, sizeof buffer)) > 0)

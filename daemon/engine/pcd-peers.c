@@ -4,6 +4,7 @@
 #include "engine/pcd-peers.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define ADDRESS_MARK "{address}"
@@ -199,8 +200,9 @@ pcd_peers_routes (const PcdPeers *peers,
   if (network && !(mask = g_inet_address_mask_new_from_string (network, error)))
     return NULL;
   if (!peer_address) {
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                         "the other host's address is not known, as its connection was never seen");
+    g_set_error_literal (
+        error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+        _ ("the other host's address is not known, as its connection was never seen"));
     return NULL;
   }
   const PcdPeer *peer = pcd_peers_find (peers, peer_address);
@@ -214,7 +216,7 @@ pcd_peers_routes (const PcdPeers *peers,
       add_route (routes, mask, peer->addresses[i], template);
   if (routes->len == 0) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                 "no address of the destination %s is in network %s", peer_address, network);
+                 _ ("no address of the destination %s is in network %s"), peer_address, network);
     return NULL;
   }
   return g_steal_pointer (&routes);

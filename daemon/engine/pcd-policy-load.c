@@ -4,6 +4,8 @@
 
 #include "engine/pcd-file.h"
 
+#include <glib/gi18n.h>
+
 PcdPolicy *
 pcd_policy_load_file (const char *path, GError **error)
 {
@@ -71,7 +73,7 @@ pcd_policy_load_directories (const char *const *directories, GError **error)
   PcdPolicySet *set = pcd_policy_set_new (policies, error);
   if (!set) {
     g_autofree char *searched = g_strjoinv (", ", (char **)directories);
-    g_prefix_error (error, "in %s: ", searched);
+    g_prefix_error (error, _ ("in %s: "), searched);
   }
   return set;
 }

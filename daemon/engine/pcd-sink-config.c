@@ -4,6 +4,7 @@
 
 #include "core/pcd-duration.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define MIN_TIMEOUT (100 * (gint64)G_TIME_SPAN_MILLISECOND)
@@ -20,9 +21,9 @@ static const struct {
   const char *key;
   const char *expected;
 } known[] = {
-  { "timeout", "a duration such as 10s (100ms to 10min)" },
-  { "queue-size", "a number of events from 1 to 1000000" },
-  { "queue-bytes", "a size such as 16M (4K to 1G)" },
+  { "timeout", N_ ("a duration such as 10s (100ms to 10min)") },
+  { "queue-size", N_ ("a number of events from 1 to 1000000") },
+  { "queue-bytes", N_ ("a size such as 16M (4K to 1G)") },
 };
 
 const char *
@@ -30,7 +31,7 @@ pcd_sink_common_expected (const char *key)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (known); i++)
     if (g_str_equal (known[i].key, key))
-      return known[i].expected;
+      return _ (known[i].expected);
   return NULL;
 }
 
@@ -123,12 +124,12 @@ pcd_sink_configs_add (
   for (guint i = 0; i < sinks->len; i++) {
     if (!g_str_equal (((PcdSinkConfig *)g_ptr_array_index (sinks, i))->name, word))
       continue;
-    *problem = g_strdup_printf ("group [sink %s] again, expected each group once", word);
+    *problem = g_strdup_printf (_ ("group [sink %s] again, expected each group once"), word);
     return NULL;
   }
   if (!is_good_name (word)) {
-    *problem = g_strdup_printf ("sink name %s, expected a word of up to 64 letters, digits, and "
-                                "_ . -, such as [sink cluster]",
+    *problem = g_strdup_printf (_ ("sink name %s, expected a word of up to 64 letters, digits, and "
+                                   "_ . -, such as [sink cluster]"),
                                 quoted);
     return NULL;
   }
@@ -157,13 +158,13 @@ pcd_sink_config_set (PcdSinkConfig *self, const char *key, const char *value, ch
   gboolean good = TRUE;
 
   if (!g_hash_table_add (self->seen, g_strdup (key))) {
-    *problem = g_strdup_printf ("%s: again, expected each key once", quoted_key);
+    *problem = g_strdup_printf (_ ("%s: again, expected each key once"), quoted_key);
     return FALSE;
   }
   if (expected) {
     good = pcd_sink_common_parse (&self->common, key, value);
   } else if (g_str_equal (key, "enabled")) {
-    expected = "yes or no";
+    expected = _ ("yes or no");
     good = parse_enabled (self, value);
   } else if (g_str_equal (key, "type")) {
     self->type = g_strdup (value);
@@ -171,7 +172,7 @@ pcd_sink_config_set (PcdSinkConfig *self, const char *key, const char *value, ch
     g_hash_table_insert (self->keys, g_strdup (key), g_strdup (value));
   }
   if (!good)
-    *problem = g_strdup_printf ("%s: got %s, expected %s", key, quoted, expected);
+    *problem = g_strdup_printf (_ ("%s: got %s, expected %s"), key, quoted, expected);
   return good;
 }
 

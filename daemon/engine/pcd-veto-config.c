@@ -5,6 +5,7 @@
 #include "core/pcd-duration.h"
 #include "host/pcd-trusted-file.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define T_MS ((gint64)G_TIME_SPAN_MILLISECOND)
@@ -142,13 +143,13 @@ pcd_veto_config_check (const PcdVetoConfig *config, GError **error)
     return TRUE;
   if (g_file_test (config->command, G_FILE_TEST_IS_DIR) &&
       !pcd_trusted_file_check (config->command, FALSE, error)) {
-    g_prefix_error (error, "[veto] command: ");
+    g_prefix_error (error, _ ("[veto] command: "));
     return FALSE;
   }
   hooks = pcd_veto_config_list_hooks (config, error);
   for (guint i = 0; hooks && i < hooks->len; i++)
     if (!pcd_trusted_file_check (g_ptr_array_index (hooks, i), TRUE, error)) {
-      g_prefix_error (error, "[veto] command: ");
+      g_prefix_error (error, _ ("[veto] command: "));
       return FALSE;
     }
   return hooks != NULL;

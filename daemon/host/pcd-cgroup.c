@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -55,7 +56,7 @@ pcd_cgroup_find_mount (GError **error)
   mount = pcd_cgroup_parse_mount (text);
   if (!mount)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                 "no cgroup v2 is mounted on this host");
+                 _ ("no cgroup v2 is mounted on this host"));
   return mount;
 }
 
@@ -64,7 +65,7 @@ fail_errno (GError **error, const char *what, const char *path)
 {
   int saved = errno;
 
-  g_set_error (error, G_IO_ERROR, (gint)g_io_error_from_errno (saved), "cannot %s %s: %s", what,
+  g_set_error (error, G_IO_ERROR, (gint)g_io_error_from_errno (saved), _ ("cannot %s %s: %s"), what,
                path, g_strerror (saved));
   return FALSE;
 }
@@ -83,7 +84,7 @@ pcd_cgroup_of_thread (const char *mount, pid_t pid, pid_t tid, GError **error)
   folder = path ? g_build_filename (mount, path, NULL) : NULL;
   if (!folder || !g_file_test (folder, G_FILE_TEST_IS_DIR)) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                 "thread %d is in no cgroup v2 that is visible here", (int)tid);
+                 _ ("thread %d is in no cgroup v2 that is visible here"), (int)tid);
     return NULL;
   }
   if (g_str_has_suffix (folder, "/"))

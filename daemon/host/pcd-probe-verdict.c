@@ -5,6 +5,7 @@
 #include "core/pcd-json.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 
 /* KVM_RUN returns within microseconds of CPU time once it is on its way out (5.6 ms was seen in a
  * nested guest under TCG); one that was given ten times that is not on its way out. */
@@ -28,32 +29,29 @@ static const struct {
   const char *word;
   const char *meaning;
 } verdicts[PCD_N_PROBE_VERDICTS] = {
-  [PCD_PROBE_VERDICT_UNKNOWN] = { "unknown", "Treated as none: postcopyd refuses QMP stop and gdb "
-                                             "on a blocked "
-                                             "vCPU and uses freeze." },
-  [PCD_PROBE_VERDICT_NONE] = { "none",
-                               "QMP stop and gdb will hang on a blocked vCPU here; postcopyd "
-                               "refuses them and uses freeze." },
-  [PCD_PROBE_VERDICT_SLOW_PATH] = { "slow-path", "QMP stop and gdb work on a vCPU blocked by its "
-                                                 "own access, but "
-                                                 "hang on one that the kernel reads for; postcopyd "
-                                                 "looks at each "
-                                                 "thread first." },
-  [PCD_PROBE_VERDICT_FULL] = { "full", "QMP stop and gdb work on a blocked vCPU here." },
+  [PCD_PROBE_VERDICT_UNKNOWN] = { "unknown", N_ ("Treated as none: postcopyd refuses QMP stop and "
+                                                 "gdb on a blocked vCPU and uses freeze.") },
+  [PCD_PROBE_VERDICT_NONE] = { "none", N_ ("QMP stop and gdb will hang on a blocked vCPU here; "
+                                           "postcopyd refuses them and uses freeze.") },
+  [PCD_PROBE_VERDICT_SLOW_PATH] = { "slow-path",
+                                    N_ ("QMP stop and gdb work on a vCPU blocked by its own "
+                                        "access, but hang on one that the kernel reads for; "
+                                        "postcopyd looks at each thread first.") },
+  [PCD_PROBE_VERDICT_FULL] = { "full", N_ ("QMP stop and gdb work on a blocked vCPU here.") },
 };
 
 static const char *const step_words[PCD_N_PROBE_STEPS] = {
-  [PCD_PROBE_STEP_NONE] = "nothing failed",
-  [PCD_PROBE_STEP_ARCH] = "the probe has no guest for this architecture",
-  [PCD_PROBE_STEP_OPEN_KVM] = "cannot open /dev/kvm",
-  [PCD_PROBE_STEP_USERFAULTFD] = "cannot get a userfaultfd",
-  [PCD_PROBE_STEP_REGISTER] = "cannot register memory with userfaultfd",
-  [PCD_PROBE_STEP_MEMORY] = "cannot allocate the guest's memory",
-  [PCD_PROBE_STEP_VM] = "cannot create a KVM guest",
-  [PCD_PROBE_STEP_VCPU] = "cannot set up a vCPU",
-  [PCD_PROBE_STEP_RUN] = "the guest did not run as it must",
-  [PCD_PROBE_STEP_DIED] = "the probe's process ended before it answered",
-  [PCD_PROBE_STEP_TIMEOUT] = "timeout: no answer within the deadline",
+  [PCD_PROBE_STEP_NONE] = N_ ("nothing failed"),
+  [PCD_PROBE_STEP_ARCH] = N_ ("the probe has no guest for this architecture"),
+  [PCD_PROBE_STEP_OPEN_KVM] = N_ ("cannot open /dev/kvm"),
+  [PCD_PROBE_STEP_USERFAULTFD] = N_ ("cannot get a userfaultfd"),
+  [PCD_PROBE_STEP_REGISTER] = N_ ("cannot register memory with userfaultfd"),
+  [PCD_PROBE_STEP_MEMORY] = N_ ("cannot allocate the guest's memory"),
+  [PCD_PROBE_STEP_VM] = N_ ("cannot create a KVM guest"),
+  [PCD_PROBE_STEP_VCPU] = N_ ("cannot set up a vCPU"),
+  [PCD_PROBE_STEP_RUN] = N_ ("the guest did not run as it must"),
+  [PCD_PROBE_STEP_DIED] = N_ ("the probe's process ended before it answered"),
+  [PCD_PROBE_STEP_TIMEOUT] = N_ ("timeout: no answer within the deadline"),
 };
 
 const char *
@@ -77,7 +75,7 @@ pcd_probe_verdict_to_string (PcdProbeVerdict verdict)
 const char *
 pcd_probe_verdict_meaning (PcdProbeVerdict verdict)
 {
-  return verdict < PCD_N_PROBE_VERDICTS ? verdicts[verdict].meaning : "?";
+  return verdict < PCD_N_PROBE_VERDICTS ? _ (verdicts[verdict].meaning) : "?";
 }
 
 const char *
@@ -100,27 +98,27 @@ hint (const PcdProbeTrouble *trouble)
   gboolean denied = trouble->err == EPERM || trouble->err == EACCES;
 
   if (there_is_no_kvm (trouble))
-    return "; guests here can only run under TCG, whose kick never reaches a blocked thread";
+    return _ ("; guests here can only run under TCG, whose kick never reaches a blocked thread");
   if (trouble->step == PCD_PROBE_STEP_OPEN_KVM && denied)
-    return "; run as root or as a member of the group that owns it";
+    return _ ("; run as root or as a member of the group that owns it");
   if (trouble->step != PCD_PROBE_STEP_USERFAULTFD)
     return "";
   if (trouble->err == ENOSYS)
-    return "; the kernel was built without it, or a seccomp filter denies it";
+    return _ ("; the kernel was built without it, or a seccomp filter denies it");
   if (denied && trouble->seccomp)
-    return "; a seccomp filter is active and may deny it (containers do), else it takes "
-           "/dev/userfaultfd or CAP_SYS_PTRACE";
+    return _ ("; a seccomp filter is active and may deny it (containers do), else it takes "
+              "/dev/userfaultfd or CAP_SYS_PTRACE");
   if (denied)
-    return "; it takes access to /dev/userfaultfd, CAP_SYS_PTRACE or "
-           "vm.unprivileged_userfaultfd=1: "
-           "what anyone may have (user-mode faults only) cannot see KVM's";
+    return _ (
+        "; it takes access to /dev/userfaultfd, CAP_SYS_PTRACE or vm.unprivileged_userfaultfd=1: "
+        "what anyone may have (user-mode faults only) cannot see KVM's");
   return "";
 }
 
 char *
 pcd_probe_trouble_to_string (const PcdProbeTrouble *trouble)
 {
-  const char *what = trouble->step < PCD_N_PROBE_STEPS ? step_words[trouble->step] : "?";
+  const char *what = trouble->step < PCD_N_PROBE_STEPS ? _ (step_words[trouble->step]) : "?";
 
   if (!trouble->err)
     return g_strconcat (what, hint (trouble), NULL);
@@ -151,11 +149,11 @@ why_unmeasured (const PcdProbeFault *faults, PcdProbeKind kind, const PcdProbeTr
   g_autofree char *text = NULL;
 
   if (faults[kind].outcome == PCD_PROBE_INTERRUPTIBLE)
-    return g_strdup_printf ("%s: interruptible, but the guest did not finish when its page came",
-                            kind_words[kind]);
+    return g_strdup_printf (
+        _ ("%s: interruptible, but the guest did not finish when its page came"), kind_words[kind]);
   if (!detail && trouble->step != PCD_PROBE_STEP_NONE)
     detail = text = pcd_probe_trouble_to_string (trouble);
-  return g_strdup_printf ("%s: %s", kind_words[kind], detail ? detail : "not measured");
+  return g_strdup_printf ("%s: %s", kind_words[kind], detail ? detail : _ ("not measured"));
 }
 
 /* Load, store and fetch: what every guest does all the time. */

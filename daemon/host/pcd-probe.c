@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <signal.h>
@@ -180,7 +182,7 @@ stop_guest (Watch *watch, PcdProbeFault *fault)
       return;
     g_usleep (500);
   } while (g_get_monotonic_time () < when);
-  note (fault, "process %d did not end after SIGKILL, a thread waits for it", (int)watch->pid);
+  note (fault, _ ("process %d did not end after SIGKILL, a thread waits for it"), (int)watch->pid);
   g_thread_unref (g_thread_new ("probe-reaper", reap_later, GINT_TO_POINTER (watch->pid)));
 }
 
@@ -272,11 +274,11 @@ note_not_interruptible (PcdProbeFault *fault, const PcdProbeEvidence *evidence, 
 {
   fault->outcome = PCD_PROBE_NOT_INTERRUPTIBLE;
   if (evidence->state == 'D')
-    note (fault, "sleeps in state D, the signal pending for %" G_GINT64_FORMAT " ms", usec / 1000);
+    note (fault, _ ("sleeps in state D, the signal pending for %" PRId64 " ms"), usec / 1000);
   else
     note (fault,
-          "state %c, the signal pending for %" G_GINT64_FORMAT " ms, %" G_GINT64_FORMAT
-          " ms of them spent spinning",
+          _ ("state %c, the signal pending for %" PRId64 " ms, %" PRId64
+             " ms of them spent spinning"),
           evidence->state, usec / 1000, evidence->cpu_usec / 1000);
 }
 
@@ -316,7 +318,7 @@ kick_out (Watch *watch, PcdProbeFault *fault, PcdProbeTrouble *trouble)
     kick (watch);
     next = MIN (g_get_monotonic_time () + REKICK_USEC, last);
   }
-  note (fault, "signalled, and no sign that the thread could have answered (state %c, %s)",
+  note (fault, _ ("signalled, and no sign that the thread could have answered (state %c, %s)"),
         evidence.state, evidence.pending ? "signal pending" : "signal delivered");
   return FALSE;
 }
@@ -366,12 +368,12 @@ retry (Watch *watch, gboolean waits, PcdProbeFault *fault)
   if (message.says == PCD_PROBE_SAYS_FINISHED) {
     fault->retry_completed = message.value == pcd_probe_guest_expected (watch->kind);
     if (!fault->retry_completed)
-      note (fault, "the guest finished with 0x%02x instead of 0x%02x", message.value,
+      note (fault, _ ("the guest finished with 0x%02x instead of 0x%02x"), message.value,
             pcd_probe_guest_expected (watch->kind));
     return;
   }
   why = pcd_probe_trouble_to_string (&trouble);
-  note (fault, "after the page came: %s", why);
+  note (fault, _ ("after the page came: %s"), why);
 }
 
 static gboolean
@@ -425,11 +427,11 @@ run_kinds (PcdProbeResult *result,
 
     if (!pcd_probe_arch_has (kind)) {
       fault->outcome = PCD_PROBE_NOT_APPLICABLE;
-      note (fault, "this architecture has no such fault");
+      note (fault, _ ("this architecture has no such fault"));
       continue;
     }
     if (is_final (first) || (kind > 0 && g_get_monotonic_time () >= deadline)) {
-      note (fault, is_final (first) ? "not tried" : "not tried: the deadline has passed");
+      note (fault, is_final (first) ? _ ("not tried") : _ ("not tried: the deadline has passed"));
       continue;
     }
     if (!run_kind (&watch, options, fault, &trouble, error))

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -89,11 +90,11 @@ pcd_process_check_qemu (pid_t pid, GError **error)
     close (fd);
   if (!comm)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                 "no process %d: it has ended, or this user may not see it", (int)pid);
+                 _ ("no process %d: it has ended, or this user may not see it"), (int)pid);
   else if (!is_qemu)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                 "process %d (%s) is not a QEMU: neither is its program called so, nor does it "
-                 "have KVM open",
+                 _ ("process %d (%s) is not a QEMU: neither is its program called so, nor does it "
+                    "have KVM open"),
                  (int)pid, comm);
   return is_qemu;
 }
@@ -271,14 +272,14 @@ find_by_walk (const Proof *proof, GError **error)
     return hunt.pid;
   if (hunt.n_found > 1)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                 "%u processes of this host run with %s %s; choose one by its pid", hunt.n_found,
-                 proof->option, proof->argument);
+                 _ ("%u processes of this host run with %s %s; choose one by its pid"),
+                 hunt.n_found, proof->option, proof->argument);
   else if (hunt.n_late > 0)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                 "a QEMU does not let its command line be read within 1 s");
+                 _ ("a QEMU does not let its command line be read within 1 s"));
   else
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                 "no QEMU of this host that this user may see runs with %s %s", proof->option,
+                 _ ("no QEMU of this host that this user may see runs with %s %s"), proof->option,
                  proof->argument);
   return 0;
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,7 +97,7 @@ static gboolean
 fail_gone (pid_t pid, GError **error)
 {
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-               "no process %d: it has ended, or this user may not see it", (int)pid);
+               _ ("no process %d: it has ended, or this user may not see it"), (int)pid);
   return FALSE;
 }
 
@@ -249,7 +250,7 @@ pass (Read *reading, gboolean first, GError **error)
     Work *work = reading->works->pdata[i];
     if (g_get_monotonic_time () > reading->deadline) {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                   "reading the threads of process %d took longer than %d s",
+                   _ ("reading the threads of process %d took longer than %d s"),
                    (int)reading->report->pid, (int)(READ_LIMIT_USEC / G_USEC_PER_SEC));
       return FALSE;
     }

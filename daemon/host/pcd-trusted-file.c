@@ -4,6 +4,7 @@
 #include "host/pcd-trusted-file.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -37,11 +38,11 @@ check_one (const char *path, gboolean above, struct stat *ret_status, GError **e
   if (stat (path, &st) < 0)
     return refuse_errno (path, errno, error);
   if (st.st_uid != 0 && st.st_uid != geteuid ())
-    return refuse (path, "does not belong to root", error);
+    return refuse (path, _ ("does not belong to root"), error);
   if (st.st_mode & S_IWOTH && !(above && st.st_mode & S_ISVTX))
-    return refuse (path, "is writable by everyone, expected by root only", error);
+    return refuse (path, _ ("is writable by everyone, expected by root only"), error);
   if (st.st_mode & S_IWGRP && st.st_gid != 0 && !(above && st.st_mode & S_ISVTX))
-    return refuse (path, "is writable by its group, expected by root only", error);
+    return refuse (path, _ ("is writable by its group, expected by root only"), error);
   *ret_status = st;
   return TRUE;
 }
@@ -70,7 +71,7 @@ pcd_trusted_file_check (const char *path, gboolean executable, GError **error)
   struct stat st;
 
   if (!g_path_is_absolute (path))
-    return refuse (path, "is not an absolute path", error);
+    return refuse (path, _ ("is not an absolute path"), error);
   char *resolved = realpath (path, NULL);
   if (!resolved)
     return refuse_errno (path, errno, error);
@@ -82,10 +83,10 @@ pcd_trusted_file_check (const char *path, gboolean executable, GError **error)
     return FALSE;
   if (!executable)
     return S_ISREG (st.st_mode) || S_ISDIR (st.st_mode) ||
-           refuse (path, "is neither a file nor a folder", error);
+           refuse (path, _ ("is neither a file nor a folder"), error);
   if (!S_ISREG (st.st_mode))
-    return refuse (path, "is not a file", error);
-  return (st.st_mode & 0111) != 0 || refuse (path, "is not executable", error);
+    return refuse (path, _ ("is not a file"), error);
+  return (st.st_mode & 0111) != 0 || refuse (path, _ ("is not executable"), error);
 }
 
 static gboolean
@@ -95,7 +96,7 @@ refuse_config (const char *path, const char *what, const char *mend, GError **er
   const gboolean plain = strpbrk (name, " \t'\"\\$`*?[](){}<>|&;!#~") == NULL;
 
   g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_PERM,
-               "%s: %s, expected a file that only root can write: %s %s", name, what, mend,
+               _ ("%s: %s, expected a file that only root can write: %s %s"), name, what, mend,
                plain ? name : quoted);
   return FALSE;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -58,20 +59,21 @@ pcd_journal_file_lock (const char *state_dir, GError **error)
   g_autofree char *path = g_build_filename (state_dir, "journal.lock", NULL);
 
   if (g_mkdir_with_parents (state_dir, 0700) < 0) {
-    fail_errno (state_dir, "cannot make the folder", errno, error);
+    fail_errno (state_dir, _ ("cannot make the folder"), errno, error);
     return -1;
   }
   int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) {
-    fail_errno (path, "cannot open", errno, error);
+    fail_errno (path, _ ("cannot open"), errno, error);
     return -1;
   }
   if (flock (fd, LOCK_EX | LOCK_NB) < 0) {
     if (errno == EWOULDBLOCK)
       g_set_error (error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_IN_USE,
-                   "%s: another postcopyd uses this folder, expected one of its own", state_dir);
+                   _ ("%s: another postcopyd uses this folder, expected one of its own"),
+                   state_dir);
     else
-      fail_errno (path, "cannot lock", errno, error);
+      fail_errno (path, _ ("cannot lock"), errno, error);
     close (fd);
     return -1;
   }
@@ -102,14 +104,14 @@ pcd_journal_file_set_aside (const char *path, const char *suffix, GError **error
   /* This one first: SQLite deletes a -wal that stands beside no database, and would read one that
    * is not its own. */
   if (g_rename (path, name) < 0) {
-    fail_errno (path, "cannot be set aside", errno, error);
+    fail_errno (path, _ ("cannot be set aside"), errno, error);
     return NULL;
   }
   for (guint i = 0; i < G_N_ELEMENTS (companions); i++) {
     g_autofree char *from = g_strconcat (path, companions[i], NULL);
     g_autofree char *to = g_strconcat (name, companions[i], NULL);
     if (g_rename (from, to) < 0 && errno != ENOENT) {
-      fail_errno (from, "cannot be set aside", errno, error);
+      fail_errno (from, _ ("cannot be set aside"), errno, error);
       return NULL;
     }
   }

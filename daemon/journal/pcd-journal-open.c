@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -109,10 +110,10 @@ check_identity (sqlite3 *db, const char *path, int *ret_version, GError **error)
   if (version == 0 && id == 0 && tables == 0)
     return TRUE;
   if (id != APPLICATION_ID || version < 1)
-    return refuse (path, PCD_JOURNAL_ERROR_DAMAGED, error, "is a database, but not a journal");
+    return refuse (path, PCD_JOURNAL_ERROR_DAMAGED, error, _ ("is a database, but not a journal"));
   if (version > PCD_JOURNAL_VERSION) {
     g_set_error (error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_NEWER,
-                 "%s: has version %d, of a newer postcopyd; expected no more than %d", path,
+                 _ ("%s: has version %d, of a newer postcopyd; expected no more than %d"), path,
                  version, PCD_JOURNAL_VERSION);
     return FALSE;
   }
@@ -158,7 +159,7 @@ check_content (sqlite3 *db, const char *path, GError **error)
   if (rc == SQLITE_ROW) {
     const char *finding = (const char *)sqlite3_column_text (statement, 0);
     if (g_strcmp0 (finding, "ok") != 0)
-      good = refuse (path, PCD_JOURNAL_ERROR_DAMAGED, error, finding ?: "quick_check failed");
+      good = refuse (path, PCD_JOURNAL_ERROR_DAMAGED, error, finding ?: _ ("quick_check failed"));
   } else if ((rc & 0xff) != SQLITE_INTERRUPT) {
     good = pcd_journal_file_fail (db, rc, path, error);
   }
@@ -181,7 +182,7 @@ make_tables (sqlite3 *db, const char *path, GError **error)
   gboolean synced = fd >= 0 && fsync (fd) == 0;
   if (fd >= 0)
     close (fd);
-  return synced || refuse (path, PCD_JOURNAL_ERROR_DISK, error, "its folder cannot be synced");
+  return synced || refuse (path, PCD_JOURNAL_ERROR_DISK, error, _ ("its folder cannot be synced"));
 }
 
 /* Version 2 has the queue of notes beside what version 1 had. All or nothing, as the version is in
@@ -203,12 +204,12 @@ make_file (const char *path, GError **error)
 
   if (lstat (path, &st) == 0) {
     if (!S_ISREG (st.st_mode))
-      return refuse (path, PCD_JOURNAL_ERROR_DAMAGED, error, "is not a file");
-    return st.st_size > 0 || refuse (path, PCD_JOURNAL_ERROR_DAMAGED, error, "is empty");
+      return refuse (path, PCD_JOURNAL_ERROR_DAMAGED, error, _ ("is not a file"));
+    return st.st_size > 0 || refuse (path, PCD_JOURNAL_ERROR_DAMAGED, error, _ ("is empty"));
   }
   int fd = open (path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) {
-    g_autofree char *what = g_strdup_printf ("cannot be made: %s", g_strerror (errno));
+    g_autofree char *what = g_strdup_printf (_ ("cannot be made: %s"), g_strerror (errno));
     return refuse (path, errno == EACCES ? PCD_JOURNAL_ERROR_PERMISSION : PCD_JOURNAL_ERROR_DISK,
                    error, what);
   }
@@ -228,7 +229,8 @@ set_wal (sqlite3 *db, const char *path, GError **error)
   if (rc != SQLITE_ROW)
     return pcd_journal_file_fail (db, rc, path, error);
   return g_strcmp0 ((const char *)sqlite3_column_text (statement, 0), "wal") == 0 ||
-         refuse (path, PCD_JOURNAL_ERROR_DISK, error, "its file system cannot share memory (WAL)");
+         refuse (path, PCD_JOURNAL_ERROR_DISK, error,
+                 _ ("its file system cannot share memory (WAL)"));
 }
 
 /* With an error %PCD_JOURNAL_ERROR_DAMAGED or _NEWER if setting it aside helps. */
@@ -285,7 +287,7 @@ pcd_journal_file_open (const char *path, char **ret_notice, GError **error)
   aside = pcd_journal_file_set_aside (path, suffix, error);
   db = aside ? try_open (path, &version, error) : NULL;
   if (db)
-    *ret_notice = g_strdup_printf ("%s; it was set aside as %s and a fresh journal begun",
+    *ret_notice = g_strdup_printf (_ ("%s; it was set aside as %s and a fresh journal begun"),
                                    local_error->message, aside);
   return db;
 }
@@ -296,10 +298,10 @@ check_readable (const char *path, GError **error)
   if (access (path, R_OK) == 0)
     return TRUE;
   if (errno == ENOENT)
-    return refuse (path, PCD_JOURNAL_ERROR_NONE_YET, error, "there is none yet");
+    return refuse (path, PCD_JOURNAL_ERROR_NONE_YET, error, _ ("there is none yet"));
   if (errno == EACCES)
     return refuse (path, PCD_JOURNAL_ERROR_PERMISSION, error,
-                   "permission denied; only root may read it, so try again with sudo");
+                   _ ("permission denied; only root may read it, so try again with sudo"));
   return refuse (path, PCD_JOURNAL_ERROR_DISK, error, g_strerror (errno));
 }
 
@@ -323,7 +325,7 @@ open_read (const char *path, const char *query, GError **error)
       !check_identity (db, path, &version, error))
     return NULL;
   if (version == 0) {
-    refuse (path, PCD_JOURNAL_ERROR_NONE_YET, error, "there is nothing in it yet");
+    refuse (path, PCD_JOURNAL_ERROR_NONE_YET, error, _ ("there is nothing in it yet"));
     return NULL;
   }
   return check_tables (db, version, path, error) ? g_steal_pointer (&db) : NULL;

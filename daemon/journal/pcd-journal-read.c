@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Out of the database: what is open, for the daemon, and incidents as JSON, for people's tools. */
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -243,10 +245,10 @@ pcd_journal_show (const char *state_dir, gint64 incident, GError **error)
   if (!db || !for_rows (db, path, INCIDENT "WHERE id = ?1", incident, show_incident, &show, error))
     return NULL;
   if (!show.found) {
-    g_set_error (error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_NOT_FOUND,
-                 "%s: no incident %" G_GINT64_FORMAT
-                 ", expected one that 'postcopyctl incident list' shows",
-                 path, incident);
+    g_set_error (
+        error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_NOT_FOUND,
+        _ ("%s: no incident %" PRId64 ", expected one that 'postcopyctl incident list' shows"),
+        path, incident);
     return NULL;
   }
   json_builder_set_member_name (builder, "timeline");

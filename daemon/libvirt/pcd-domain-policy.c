@@ -7,6 +7,7 @@
 #include "libvirt/pcd-vir.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 
 typedef struct {
   char *uri;
@@ -35,11 +36,11 @@ fail (Task *task, int code)
   virErrorPtr last = virGetLastError ();
 
   if (last && last->code == VIR_ERR_NO_DOMAIN)
-    g_set_error (&task->error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "libvirt knows no domain '%s'",
+    g_set_error (&task->error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, _ ("libvirt knows no domain '%s'"),
                  task->domain);
   else
     g_set_error (&task->error, G_IO_ERROR, code, "libvirt: %s",
-                 last && last->message ? last->message : "failed without a reason");
+                 last && last->message ? last->message : _ ("failed without a reason"));
   return FALSE;
 }
 
@@ -80,9 +81,10 @@ pcd_domain_policy_set (
       pcd_deadline_wait (pcd_deadline_start ("metadata", work, started, task_free),
                          g_get_monotonic_time () + timeout_usec);
   if (!task) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                 "libvirt did not answer within %.1f s; a domain that migrates cannot be written",
-                 (double)timeout_usec / G_USEC_PER_SEC);
+    g_set_error (
+        error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+        _ ("libvirt did not answer within %.1f s; a domain that migrates cannot be written"),
+        (double)timeout_usec / G_USEC_PER_SEC);
     return FALSE;
   }
   if (!task->error)

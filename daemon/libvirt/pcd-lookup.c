@@ -7,6 +7,7 @@
 #include "libvirt/pcd-vir.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 
 typedef struct {
   char *uri;
@@ -39,10 +40,11 @@ set_lookup_error (Lookup *lookup)
       last && last->code == VIR_ERR_NO_DOMAIN ? G_IO_ERROR_NOT_FOUND : G_IO_ERROR_NOT_CONNECTED;
 
   if (code == G_IO_ERROR_NOT_FOUND)
-    g_set_error (&lookup->error, G_IO_ERROR, code, "libvirt knows no domain '%s'", lookup->domain);
+    g_set_error (&lookup->error, G_IO_ERROR, code, _ ("libvirt knows no domain '%s'"),
+                 lookup->domain);
   else
     g_set_error (&lookup->error, G_IO_ERROR, code, "libvirt: %s",
-                 last && last->message ? last->message : "failed without a reason");
+                 last && last->message ? last->message : _ ("failed without a reason"));
 }
 
 static void
@@ -61,7 +63,7 @@ lookup_work (gpointer data)
   lookup->uuid = g_strdup (uuid);
   lookup->name = g_strdup (virDomainGetName (domain));
   if (virDomainIsActive (domain) == 0)
-    g_set_error (&lookup->error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "domain '%s' is not running",
+    g_set_error (&lookup->error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, _ ("domain '%s' is not running"),
                  lookup->name);
 }
 
@@ -82,8 +84,8 @@ pcd_lookup_domain (const char *uri,
       pcd_deadline_wait (pcd_deadline_start ("lookup", lookup_work, task, lookup_free),
                          g_get_monotonic_time () + timeout_usec);
   if (!lookup) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "libvirt did not answer within %.1f s",
-                 (double)timeout_usec / G_USEC_PER_SEC);
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                 _ ("libvirt did not answer within %.1f s"), (double)timeout_usec / G_USEC_PER_SEC);
     return FALSE;
   }
   if (lookup->error) {

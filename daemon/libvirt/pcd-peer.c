@@ -4,6 +4,7 @@
 #include "libvirt/pcd-peer.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 
 #define QUICK_FOR_USEC (10 * (gint64)G_USEC_PER_SEC)
 #define QUICK_MSEC     200
@@ -53,7 +54,7 @@ on_connected (GObject *object, GAsyncResult *result, gpointer data)
 
   if (knock->done && knock->timed_out) {
     g_clear_error (&error);
-    g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "no answer");
+    g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _ ("no answer"));
   }
   if (connection)
     g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
@@ -116,7 +117,7 @@ pcd_peer_knock (const PcdRoute *route, gint64 timeout_usec, GError **error)
   g_main_context_pop_thread_default (context);
   if (!once.error)
     return TRUE;
-  g_propagate_prefixed_error (error, once.error, "%s port %u: ", host, port);
+  g_propagate_prefixed_error (error, once.error, _ ("%s port %u: "), host, port);
   return FALSE;
 }
 

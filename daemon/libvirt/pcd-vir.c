@@ -4,6 +4,7 @@
 #include "libvirt/pcd-vir.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <json-glib/json-glib.h>
 
 G_DEFINE_QUARK (pcd - vir - error - quark, pcd_vir_error)
@@ -25,10 +26,11 @@ pcd_vir_set_error (GError **error, const char *call)
   virErrorPtr last = virGetLastError ();
 
   if (!last || last->code == VIR_ERR_OK)
-    g_set_error (error, PCD_VIR_ERROR, VIR_ERR_INTERNAL_ERROR, "%s: failed without a reason", call);
+    g_set_error (error, PCD_VIR_ERROR, VIR_ERR_INTERNAL_ERROR, _ ("%s: failed without a reason"),
+                 call);
   else
     g_set_error (error, PCD_VIR_ERROR, last->code, "%s: %s", call,
-                 last->message ? last->message : "no message");
+                 last->message ? last->message : _ ("no message"));
 }
 
 const char *
@@ -36,15 +38,15 @@ pcd_vir_close_reason (int reason)
 {
   switch (reason) {
   case VIR_CONNECT_CLOSE_REASON_ERROR:
-    return "the connection to libvirt broke";
+    return _ ("the connection to libvirt broke");
   case VIR_CONNECT_CLOSE_REASON_EOF:
-    return "libvirt closed the connection";
+    return _ ("libvirt closed the connection");
   case VIR_CONNECT_CLOSE_REASON_KEEPALIVE:
-    return "libvirt stopped answering keepalives";
+    return _ ("libvirt stopped answering keepalives");
   case VIR_CONNECT_CLOSE_REASON_CLIENT:
-    return "closed from this side";
+    return _ ("closed from this side");
   default:
-    return "closed for an unknown reason";
+    return _ ("closed for an unknown reason");
   }
 }
 
@@ -56,13 +58,13 @@ pcd_vir_status_from_json (const char *json, const char *member, char **ret_word,
   JsonObject *object;
 
   if (!json || !json_parser_load_from_data (parser, json, -1, error))
-    return json || (g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "no JSON"), FALSE);
+    return json || (g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _ ("no JSON")), FALSE);
   node = json_parser_get_root (parser);
   if (member && node && JSON_NODE_HOLDS_OBJECT (node))
     node = json_object_get_member (json_node_get_object (node), member);
   if (!node || !JSON_NODE_HOLDS_OBJECT (node)) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "expected an object with a status: %s",
-                 json);
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 _ ("expected an object with a status: %s"), json);
     return FALSE;
   }
   object = json_node_get_object (node);

@@ -5,6 +5,8 @@
 
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <link.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -110,18 +112,19 @@ read_header (Elf *elf, GError **error)
 
   if (!read_at (elf, 0, header->e_ident, EI_NIDENT) ||
       memcmp (header->e_ident, ELFMAG, SELFMAG) != 0)
-    return refuse (error, "is not an ELF file, expected a shared object");
+    return refuse (error, _ ("is not an ELF file, expected a shared object"));
   if (header->e_ident[EI_CLASS] != NATIVE_CLASS || header->e_ident[EI_DATA] != NATIVE_DATA)
-    return refuse (error, "is for another architecture: its word size or byte order is not this "
-                          "machine's");
+    return refuse (
+        error,
+        _ ("is for another architecture: its word size or byte order is not this machine's"));
   if (!read_at (elf, 0, header, sizeof *header))
-    return refuse (error, "is cut off: %" G_GUINT64_FORMAT " bytes, expected a whole ELF header",
+    return refuse (error, _ ("is cut off: %" PRIu64 " bytes, expected a whole ELF header"),
                    elf->size);
   if (header->e_machine != machine)
-    return refuse (error, "is for another architecture: ELF machine %u, expected %u",
+    return refuse (error, _ ("is for another architecture: ELF machine %u, expected %u"),
                    header->e_machine, machine);
   if (header->e_type != ET_DYN)
-    return refuse (error, "is of ELF type %u, expected %u, a shared object", header->e_type,
+    return refuse (error, _ ("is of ELF type %u, expected %u, a shared object"), header->e_type,
                    ET_DYN);
   return TRUE;
 }
@@ -133,18 +136,18 @@ read_segments (Elf *elf, GError **error)
 
   if (header->e_phentsize != sizeof (ElfW (Phdr)) || header->e_phnum == 0 ||
       header->e_phnum == PN_XNUM)
-    return refuse (error, "has no segments, expected a shared object");
+    return refuse (error, _ ("has no segments, expected a shared object"));
   elf->segments =
       read_table (elf, header->e_phoff, (guint64)header->e_phnum * sizeof (ElfW (Phdr)));
   if (!elf->segments)
-    return refuse (error, "is cut off in its segment table");
+    return refuse (error, _ ("is cut off in its segment table"));
   for (guint i = 0; i < header->e_phnum; i++) {
     const ElfW (Phdr) *segment = &elf->segments[i];
     if (segment->p_type == PT_LOAD &&
         (segment->p_offset > elf->size || segment->p_filesz > elf->size - segment->p_offset))
-      return refuse (
-          error, "is cut off: it has %" G_GUINT64_FORMAT " bytes, and its segment %u ends behind",
-          elf->size, i);
+      return refuse (error,
+                     _ ("is cut off: it has %" PRIu64 " bytes, and its segment %u ends behind"),
+                     elf->size, i);
   }
   return TRUE;
 }
@@ -155,10 +158,10 @@ read_sections (Elf *elf, GError **error)
   const ElfW (Ehdr) *header = &elf->header;
 
   if (header->e_shoff == 0 || header->e_shnum == 0 || header->e_shentsize != sizeof (ElfW (Shdr)))
-    return refuse (error, "has no section table, in which its symbols could be found");
+    return refuse (error, _ ("has no section table, in which its symbols could be found"));
   elf->sections =
       read_table (elf, header->e_shoff, (guint64)header->e_shnum * sizeof (ElfW (Shdr)));
-  return elf->sections || refuse (error, "is cut off in its section table");
+  return elf->sections || refuse (error, _ ("is cut off in its section table"));
 }
 
 /* Where in the file the bytes at a virtual address are. */
@@ -282,7 +285,7 @@ pcd_elf_read_plugin (
   guint64 offset;
 
   if (fstat (fd, &st) < 0)
-    return refuse (error, "cannot be looked at: %s", g_strerror (errno));
+    return refuse (error, _ ("cannot be looked at: %s"), g_strerror (errno));
   elf.size = (guint64)st.st_size;
   if (!read_header (&elf, error) || !read_segments (&elf, error) || !read_sections (&elf, error) ||
       !find_symbol (&elf, &symbol, error))

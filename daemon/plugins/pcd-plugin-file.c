@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,13 +52,13 @@ check_owner (const struct stat *st, const char *folder, GError **error)
   const char *is = folder[0] ? " is" : "is";
 
   if (st->st_uid != 0 && st->st_uid != geteuid ())
-    return refuse (error, "%s%s owned by user %u, expected root", folder, is, st->st_uid);
+    return refuse (error, _ ("%s%s owned by user %u, expected root"), folder, is, st->st_uid);
   /* Nobody else can rename what root owns in a sticky folder. */
   if (folder[0] && st->st_mode & S_ISVTX)
     return TRUE;
   if (st->st_mode & (S_IWGRP | S_IWOTH))
-    return refuse (error, "%s%s writable by %s (mode %04o), expected by root only", folder, is,
-                   st->st_mode & S_IWOTH ? "everyone" : "its group", st->st_mode & 07777);
+    return refuse (error, _ ("%s%s writable by %s (mode %04o), expected by root only"), folder, is,
+                   st->st_mode & S_IWOTH ? "everyone" : _ ("its group"), st->st_mode & 07777);
   return TRUE;
 }
 
@@ -89,16 +91,16 @@ static gboolean
 open_file (const char *path, PcdPluginFile *file, GError **error)
 {
   if (!g_path_is_absolute (path))
-    return refuse (error, "is not an absolute path");
+    return refuse (error, _ ("is not an absolute path"));
   file->fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   if (file->fd < 0)
     return refuse (error, "%s",
-                   errno == ELOOP ? "is a symbolic link, expected the file itself"
+                   errno == ELOOP ? _ ("is a symbolic link, expected the file itself")
                                   : g_strerror (errno));
   if (fstat (file->fd, &file->status) < 0)
     return refuse (error, "%s", g_strerror (errno));
   if (!S_ISREG (file->status.st_mode))
-    return refuse (error, "is not a regular file");
+    return refuse (error, _ ("is not a regular file"));
   return check_owner (&file->status, "", error) && check_folders (path, error);
 }
 
@@ -106,25 +108,24 @@ static gboolean
 check_words (const char *name, const PcdElfPlugin *elf, PcdPluginFile *file, GError **error)
 {
   if (file->abi_major != POSTCOPYD_ABI_MAJOR)
-    return refuse (error, "is made for version %u.%u of the interface, expected %d",
+    return refuse (error, _ ("is made for version %u.%u of the interface, expected %d"),
                    file->abi_major, file->abi_minor, POSTCOPYD_ABI_MAJOR);
   if (file->struct_size < PLUGIN_1_0 || file->struct_size > IMPLAUSIBLE)
-    return refuse (error, "says that its PostcopydPlugin has %u bytes, expected at least %zu",
+    return refuse (error, _ ("says that its PostcopydPlugin has %u bytes, expected at least %zu"),
                    file->struct_size, PLUGIN_1_0);
   if (file->struct_size > elf->symbol_size)
-    return refuse (error,
-                   "says that its PostcopydPlugin has %u bytes, and it has %" G_GUINT64_FORMAT,
+    return refuse (error, _ ("says that its PostcopydPlugin has %u bytes, and it has %" PRIu64),
                    file->struct_size, elf->symbol_size);
   if (file->flags & ~POSTCOPYD_FLAGS)
-    return refuse (error,
-                   "has flags %#x, of which this postcopyd does not know %#x: it is made for a "
-                   "later one",
-                   file->flags, file->flags & ~POSTCOPYD_FLAGS);
+    return refuse (
+        error,
+        _ ("has flags %#x, of which this postcopyd does not know %#x: it is made for a later one"),
+        file->flags, file->flags & ~POSTCOPYD_FLAGS);
   if (elf->name && strcmp (elf->name, name) != 0)
-    return refuse (error, "calls itself \"%.64s\", expected \"%s\", as in the configuration",
+    return refuse (error, _ ("calls itself \"%.64s\", expected \"%s\", as in the configuration"),
                    elf->name, name);
   if (elf->kind && strcmp (elf->kind, "action") != 0 && strcmp (elf->kind, "sink") != 0)
-    return refuse (error, "is of kind \"%.32s\", expected action or sink", elf->kind);
+    return refuse (error, _ ("is of kind \"%.32s\", expected action or sink"), elf->kind);
   return TRUE;
 }
 
@@ -171,41 +172,42 @@ static gboolean
 check_size (const char *what, guint32 size, gsize least, GError **error)
 {
   return (size >= least && size <= IMPLAUSIBLE) ||
-         refuse (error, "says that its %s has %u bytes, expected at least %zu", what, size, least);
+         refuse (error, _ ("says that its %s has %u bytes, expected at least %zu"), what, size,
+                 least);
 }
 
 static gboolean
 check_action (const PostcopydAction *action, GError **error)
 {
   if (!action)
-    return refuse (error, "is of kind action and has none");
+    return refuse (error, _ ("is of kind action and has none"));
   if (!check_size ("PostcopydAction", action->struct_size, ACTION_1_0, error))
     return FALSE;
   if (action->limit_usec < 0 || action->limit_usec > LONGEST_USEC)
-    return refuse (error, "wants %" G_GINT64_FORMAT " µs for a call, expected 0 to 30 min",
+    return refuse (error, _ ("wants %" PRId64 " µs for a call, expected 0 to 30 min"),
                    action->limit_usec);
-  return action->run || refuse (error, "has an action without run");
+  return action->run || refuse (error, _ ("has an action without run"));
 }
 
 static gboolean
 check_sink (const PostcopydSink *sink, GError **error)
 {
   if (!sink)
-    return refuse (error, "is of kind sink and has none");
+    return refuse (error, _ ("is of kind sink and has none"));
   return check_size ("PostcopydSink", sink->struct_size, SINK_1_0, error) &&
-         (sink->deliver || refuse (error, "has a sink without deliver"));
+         (sink->deliver || refuse (error, _ ("has a sink without deliver")));
 }
 
 gboolean
 pcd_plugin_check_table (const char *name, const PostcopydPlugin *table, GError **error)
 {
   if (!table->name || strcmp (table->name, name) != 0)
-    return refuse (error, "calls itself \"%.64s\", expected \"%s\", as in the configuration",
+    return refuse (error, _ ("calls itself \"%.64s\", expected \"%s\", as in the configuration"),
                    table->name ? table->name : "", name);
   if (g_strcmp0 (table->kind, "action") == 0)
     return check_action (table->action, error);
   if (g_strcmp0 (table->kind, "sink") == 0)
     return check_sink (table->sink, error);
-  return refuse (error, "is of kind \"%.32s\", expected action or sink",
+  return refuse (error, _ ("is of kind \"%.32s\", expected action or sink"),
                  table->kind ? table->kind : "");
 }

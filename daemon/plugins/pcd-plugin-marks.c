@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,7 +51,7 @@ pcd_plugin_marks_begin (const char *directory, const char *name, GError **error)
   ok = ok && sync_path (directory);
   if (!ok)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                 "it cannot be written down that it runs: %s: %s", path, g_strerror (errno));
+                 _ ("it cannot be written down that it runs: %s: %s"), path, g_strerror (errno));
   if (fd >= 0)
     close (fd);
   if (!ok)

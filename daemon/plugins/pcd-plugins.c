@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 
 #include "actions/pcd-actions.h"
@@ -68,7 +69,7 @@ take_module (PcdPlugin *plugin, PcdPluginFile *file, GError **error)
   if (!theirs || theirs->abi_major != file->abi_major || theirs->struct_size != file->struct_size ||
       theirs->flags != file->flags) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                 "%s: its postcopyd_plugin is not the one that is in the file", plugin->path);
+                 _ ("%s: its postcopyd_plugin is not the one that is in the file"), plugin->path);
     return FALSE;
   }
   memcpy (&table, theirs, MIN (sizeof table, theirs->struct_size));
@@ -90,7 +91,7 @@ check_settings (const PcdPluginConfig *config, const char *const *known, GError 
       continue;
     g_autofree char *list = g_strjoinv (", ", (char **)known);
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                 "[plugin %s] has an unknown key \"%.64s\", expected one of: path%s%s",
+                 _ ("[plugin %s] has an unknown key \"%.64s\", expected one of: path%s%s"),
                  config->name, key, known[0] ? ", " : "", list);
     return FALSE;
   }
@@ -110,10 +111,10 @@ may_run (PcdPlugins *plugins, PcdPlugin *plugin, const struct stat *file, gboole
     pcd_plugin_marks_forget (plugins->marks, plugin->name);
   deaths = is_reload ? 0 : pcd_plugin_marks_count (plugins->marks, plugin->name, file, &news);
   if (deaths >= PCD_PLUGIN_DEATHS) {
-    g_autofree char *problem = g_strdup_printf (
-        "set aside: postcopyd died %u times while %s ran; a reload of postcopyd or "
-        "another file gives it another chance",
-        deaths, plugin->path);
+    g_autofree char *problem =
+        g_strdup_printf (_ ("set aside: postcopyd died %u times while %s ran; a reload of "
+                            "postcopyd or another file gives it another chance"),
+                         deaths, plugin->path);
     set_problem (plugin, PCD_MESSAGE_PLUGIN_SET_ASIDE, problem);
     return FALSE;
   }
@@ -213,11 +214,10 @@ check_not_overwritten (PcdPlugins *plugins,
       before->file.st_dev != file->status.st_dev || is_same_file (&before->file, &file->status))
     return TRUE;
   plugin->file = before->file;
-  g_set_error (
-      error, G_IO_ERROR, G_IO_ERROR_FAILED,
-      "%s: was written over since it was loaded, expected a new file in its place: restart "
-      "postcopyd",
-      plugin->path);
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+               _ ("%s: was written over since it was loaded, expected a new file in its place: "
+                  "restart postcopyd"),
+               plugin->path);
   return FALSE;
 }
 
@@ -380,10 +380,10 @@ look (const PcdPluginConfig *config, const char *marks)
   view->flags = file->flags;
   view->deaths = marks ? pcd_plugin_marks_deaths (marks, config->name, &file->status) : 0;
   if (view->deaths >= PCD_PLUGIN_DEATHS)
-    view->problem = g_strdup_printf (
-        "%s: set aside: postcopyd died %u times while it ran; a reload of postcopyd "
-        "or another file gives it another chance",
-        view->path, view->deaths);
+    view->problem =
+        g_strdup_printf (_ ("%s: set aside: postcopyd died %u times while it ran; a reload of "
+                            "postcopyd or another file gives it another chance"),
+                         view->path, view->deaths);
   return view;
 }
 

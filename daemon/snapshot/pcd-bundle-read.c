@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,10 +37,10 @@ open_plain (int folder, const char *path, const char *name, GError **error)
     return fd;
   if (fd < 0)
     g_set_error (error, G_IO_ERROR, g_io_error_from_errno (number), "%s: %s: %s", path, name,
-                 strchr (name, '/') ? "expected the name of a file" : g_strerror (number));
+                 strchr (name, '/') ? _ ("expected the name of a file") : g_strerror (number));
   else
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE, "%s: %s: expected a plain file",
-                 path, name);
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
+                 _ ("%s: %s: expected a plain file"), path, name);
   if (fd >= 0)
     close (fd);
   return -1;
@@ -65,7 +66,7 @@ pcd_bundle_open_in (const char *directory, const char *bundle, const char *name,
 
   if (!is_name (bundle) || !is_name (name)) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                 "expected the name of a snapshot and of a part of it, not a path");
+                 _ ("expected the name of a snapshot and of a part of it, not a path"));
     return -1;
   }
   parent = open (directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -122,7 +123,7 @@ pcd_bundle_read_manifest (const char *path, GError **error)
   JsonObject *object;
 
   if (fd < 0) {
-    g_prefix_error (error, "this is no snapshot: ");
+    g_prefix_error (error, _ ("this is no snapshot: "));
     return NULL;
   }
   text = read_text (fd);
@@ -158,8 +159,8 @@ check_part (const char *path, JsonObject *part, guint8 *buffer, GError **error)
   close (fd);
   if (n == 0 && sum == size && g_str_equal (g_checksum_get_string (checksum), expected))
     return TRUE;
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: %s is damaged: its %s differs",
-               path, name, sum == size ? "SHA-256" : "size");
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _ ("%s: %s is damaged: its %s differs"),
+               path, name, sum == size ? "SHA-256" : _ ("size"));
   return FALSE;
 }
 
@@ -171,7 +172,7 @@ pcd_bundle_verify (const char *path, JsonObject *manifest, GError **error)
   JsonArray *parts = node && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
 
   if (!parts) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: its manifest lists no parts",
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _ ("%s: its manifest lists no parts"),
                  path);
     return FALSE;
   }
@@ -179,7 +180,8 @@ pcd_bundle_verify (const char *path, JsonObject *manifest, GError **error)
     JsonNode *part = json_array_get_element (parts, i);
 
     if (!JSON_NODE_HOLDS_OBJECT (part)) {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: part %u is no object", path, i);
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _ ("%s: part %u is no object"), path,
+                   i);
       return FALSE;
     }
     if (!check_part (path, json_node_get_object (part), buffer, error))

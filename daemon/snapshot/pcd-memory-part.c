@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -123,7 +124,7 @@ pcd_memory_part_write (PcdBundle *bundle,
 
     for (guint64 offset = 0; offset < block->size; offset += PCD_GUEST_CHUNK) {
       if (!progress (done + offset, total, data)) {
-        g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "called off");
+        g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("called off"));
         return FALSE;
       }
       if (!copy_chunk (&writer, memory, block, offset, error))
@@ -157,7 +158,8 @@ struct _PcdMemoryReader {
 static gboolean
 damaged (PcdMemoryReader *self, const char *what, GError **error)
 {
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: %s is damaged", self->path, what);
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _ ("%s: %s is damaged"), self->path,
+               what);
   return FALSE;
 }
 

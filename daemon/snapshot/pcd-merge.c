@@ -6,6 +6,7 @@
 #include "snapshot/pcd-core-file.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 /* The destination's QEMU is started seconds before the source's counts its time; clocks of hosts
@@ -64,14 +65,14 @@ open_half (Half *half, const char *path, const char *role, GError **error)
   if (!half->manifest)
     return FALSE;
   if (g_strcmp0 (get_text (half->manifest, "role"), role) != 0)
-    return refuse (error, "%s: expected the snapshot of a %s, this is one of a %s", path, role,
+    return refuse (error, _ ("%s: expected the snapshot of a %s, this is one of a %s"), path, role,
                    get_text (half->manifest, "role"));
   if (!pcd_bundle_verify (path, half->manifest, error))
     return FALSE;
   memory = get_object (half->manifest, "memory");
   half->layout = memory ? pcd_ram_layout_from_json (memory, error) : NULL;
   if (!memory)
-    return refuse (error, "%s: it has no memory", path);
+    return refuse (error, _ ("%s: it has no memory"), path);
   if (half->layout)
     half->reader = pcd_memory_reader_open (path, half->layout, error);
   return half->reader != NULL;
@@ -97,15 +98,16 @@ are_of_one_migration (const Half *source, const Half *destination, GError **erro
 
   if (g_strcmp0 (get_text (get_object (source->manifest, "domain"), "uuid"),
                  get_text (get_object (destination->manifest, "domain"), "uuid")) != 0)
-    return refuse (error, "they are of different domains");
+    return refuse (error, _ ("they are of different domains"));
   if (one && other)
     return g_str_equal (one, other) ||
-           refuse (error, "they are of different migrations: connections %s and %s", one, other);
+           refuse (error, _ ("they are of different migrations: connections %s and %s"), one,
+                   other);
   if (!began || !started)
-    return refuse (error, "nothing tells that they are of the same migration: neither knows the "
-                          "other's connection or begin");
+    return refuse (error, _ ("nothing tells that they are of the same migration: neither knows the "
+                             "other's connection or begin"));
   return ABS (began - started) <= BEGAN_APART ||
-         refuse (error, "they are of different migrations: begun %.0f s apart",
+         refuse (error, _ ("they are of different migrations: begun %.0f s apart"),
                  (double)ABS (began - started) / G_USEC_PER_SEC);
 }
 
@@ -225,7 +227,7 @@ pcd_merge (const char *source_path,
   merge.ranges_are_destination = destination.layout->ranges->len > 0;
   merge.ranges = merge.ranges_are_destination ? destination.layout : source.layout;
   if (merge.ranges->ranges->len == 0)
-    return refuse (error, "neither half knows where the guest sees its RAM");
+    return refuse (error, _ ("neither half knows where the guest sees its RAM"));
   if (!pcd_ram_layout_match (merge.ranges,
                              merge.ranges_are_destination ? source.layout : destination.layout,
                              &blocks, error))

@@ -3,6 +3,8 @@
 #include "snapshot/pcd-ram-layout.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,7 +44,8 @@ pcd_ram_layout_free (PcdRamLayout *layout)
 static gboolean
 bad (GError **error, const char *what)
 {
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "QEMU's answer about its RAM: %s", what);
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _ ("QEMU's answer about its RAM: %s"),
+               what);
   return FALSE;
 }
 
@@ -128,7 +131,7 @@ take_flat_view (
              !take_range (layout, match, ask, data, error))
       return FALSE;
   }
-  return layout->ranges->len > 0 || bad (error, "info mtree -f shows no RAM");
+  return layout->ranges->len > 0 || bad (error, _ ("info mtree -f shows no RAM"));
 }
 
 /* "pc.ram" and "0000:00:02.0/vga.vram": the region's name with or without its device. */
@@ -207,7 +210,7 @@ pcd_ram_layout_locate (PcdRamLayout *layout, PcdGuestMemory *memory, GError **er
     const PcdGuestArea *area = pcd_guest_memory_find_area (memory, block->address);
 
     if (!area || area->end - block->address < block->size)
-      return bad (error, "a block is not mapped where it says");
+      return bad (error, _ ("a block is not mapped where it says"));
     block->has_missing = area->has_missing;
   }
   return TRUE;
@@ -302,7 +305,7 @@ pcd_ram_layout_from_json (JsonObject *object, GError **error)
     g_array_append_val (layout->ranges, range);
   }
   if (layout->blocks->len == 0)
-    return bad (error, "no blocks"), NULL;
+    return bad (error, _ ("no blocks")), NULL;
   return g_steal_pointer (&layout);
 }
 
@@ -331,10 +334,9 @@ pcd_ram_layout_match (const PcdRamLayout *layout,
       }
     if (found != 1) {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                   "their RAM differs: block %s of %" G_GUINT64_FORMAT
-                   " bytes is %s in the other half",
-                   block->name ? block->name : "without a name", block->size,
-                   found ? "there more than once" : "not there");
+                   _ ("their RAM differs: block %s of %" PRIu64 " bytes is %s in the other half"),
+                   block->name ? block->name : _ ("without a name"), block->size,
+                   found ? _ ("there more than once") : _ ("not there"));
       return FALSE;
     }
     g_array_append_val (blocks, which);
