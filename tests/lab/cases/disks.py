@@ -292,6 +292,9 @@ def called_off(lab):
         host.write("/etc/postcopyd/test-policies/recover.json", json.dumps(policy))
     pair = WatchedPair(lab, args=["--policy-dir", "/etc/postcopyd/test-policies"])
     wait_for(pair.copying, 30, "a copy under way", 0.1)
+    # The copies begin while the guest is held; it goes on once its memory is kept. Called off before that,
+    # nothing would be left.
+    pair.check_guest()
     assert lab.dst.ctl("hold", pair.vm.name).rc == 0
     wait_for(lambda: bundles(lab.dst) and
              not any(os.path.basename(path).startswith(".") for path in bundles(lab.dst)), 40,
