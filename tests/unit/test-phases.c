@@ -86,7 +86,7 @@ test_table (void)
       "BUILD "
       "update-diagrams`\nwrites them anew); the test fails when they differ from the code. What "
       "the "
-      "phases are about:\n[how-it-works.md](how-it-works.md).\n\n"
+      "phases are about:\n[how it works](how-it-works.md).\n\n"
       "The pictures show the steps that QEMU takes, and every end: an arrow out of a box is one "
       "out of "
       "each\nphase in it. postcopyd may begin in the middle and miss words; what it makes of that "
