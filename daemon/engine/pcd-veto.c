@@ -7,15 +7,10 @@
 #include "host/pcd-child.h"
 #include "host/pcd-trusted-file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <gio/gio.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define BY_DEFAULT "[veto] default"
@@ -57,87 +52,34 @@ veto_unref (PcdVeto *veto)
 
 /* ---- in the thread ---- */
 
-static gboolean
-start (PcdVeto *veto, int output, GPid *ret_pid, GError **error)
-{
-  static const char *const environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8",
-                                             "HOME=/", NULL };
-  int input = pcd_child_input ("veto-question", veto->input, "");
-
-  if (input < 0) {
-    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "%s", g_strerror (errno));
-    return FALSE;
-  }
-  gboolean ok = g_spawn_async_with_fds (
-      "/", veto->argv, (char **)environment, G_SPAWN_DO_NOT_REAP_CHILD, pcd_child_prepare,
-      GINT_TO_POINTER (getpid ()), ret_pid, input, output, -1, error);
-  close (input);
-  return ok;
-}
-
-/* Whether it ended by itself in time. */
-static gboolean
-wait_for_end (PcdVeto *veto, GPid pid, int *ret_status)
-{
-  int pidfd = (int)syscall (SYS_pidfd_open, pid, 0);
-  struct pollfd fds[] = { { pidfd, POLLIN, 0 }, { veto->dropped_fd, POLLIN, 0 } };
-  const gint64 until = g_get_monotonic_time () + veto->config->timeout_usec;
-  int n;
-
-  do {
-    const gint64 left = until - g_get_monotonic_time ();
-    n = poll (fds, G_N_ELEMENTS (fds), (int)MAX ((left + 999) / 1000, 0));
-  } while (n < 0 && errno == EINTR);
-  const gboolean ended = n > 0 && fds[0].revents & POLLIN;
-  /* Nobody else reaps it, so the number stays its own until waitpid (). */
-  if (!ended)
-    kill (-pid, SIGKILL);
-  while (waitpid (pid, ret_status, 0) < 0 && errno == EINTR)
-    ;
-  if (pidfd >= 0)
-    close (pidfd);
-  return ended;
-}
-
-/* Only what is in the pipe already: a process that the hook left behind may still hold it. A hook
- * that writes more than a pipe takes never ends, and so has not answered. */
-static char *
-read_output (int fd)
-{
-  char buffer[4096 + 1];
-  gssize n = read (fd, buffer, sizeof buffer - 1);
-
-  buffer[MAX (n, 0)] = '\0';
-  return g_strdup (buffer);
-}
-
+/* A hook that does not end has not answered, whatever it wrote. */
 static gboolean
 ask_hook (PcdVeto *veto, char *hook, PcdVetoAnswer *ret_answer, GError **error)
 {
-  int pipe_fds[2], status = 0;
-  GPid pid = 0;
+  static const char *const environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8",
+                                             "HOME=/", NULL };
+  const PcdChild child = {
+    .name = "veto-question",
+    .argv = veto->argv,
+    .environment = (char **)environment,
+    .input = veto->input,
+    .output = TRUE,
+    .until_usec = g_get_monotonic_time () + veto->config->timeout_usec,
+    .cancel_fd = veto->dropped_fd,
+  };
+  g_autofree char *output = NULL;
+  int status = 0;
 
   if (!pcd_trusted_file_check (hook, TRUE, error))
     return FALSE;
-  if (pipe2 (pipe_fds, O_CLOEXEC) < 0) {
-    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "%s", g_strerror (errno));
-    return FALSE;
-  }
-  fcntl (pipe_fds[0], F_SETFL, O_NONBLOCK);
   veto->argv[0] = hook;
-  const gboolean started = start (veto, pipe_fds[1], &pid, error);
-  close (pipe_fds[1]);
-  const gboolean ended = started && wait_for_end (veto, pid, &status);
-  g_autofree char *output = read_output (pipe_fds[0]);
-  close (pipe_fds[0]);
-  if (!started)
-    return FALSE;
-  if (!ended) {
+  const PcdChildEnd end = pcd_child_run (&child, &status, &output, error);
+  if (end == PCD_CHILD_ENDED)
+    return pcd_veto_answer_parse (status, output, ret_answer, error);
+  if (end != PCD_CHILD_NOT_STARTED)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "did not answer within %g s",
                  (double)veto->config->timeout_usec / G_USEC_PER_SEC);
-    return FALSE;
-  }
-  return pcd_veto_answer_parse (status, output, ret_answer, error);
+  return FALSE;
 }
 
 static gboolean

@@ -2,20 +2,28 @@
 /* One event after the other to each program of a folder, in the order of their names. */
 #include "sinks/exec/pcd-exec.h"
 
+#include "core/pcd-record.h"
 #include "engine/pcd-log.h"
+#include "host/pcd-child.h"
 #include "host/pcd-trusted-file.h"
-#include "sinks/exec/pcd-exec-run.h"
 #include "sinks/exec/pcd-exec-words.h"
 
 #include <gio/gio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 /* EX_TEMPFAIL of sysexits.h: the only status that asks for more. */
 #define TRY_AGAIN 75
 
+/* Of what a hook wrote, for the log. */
+#define MAX_TEXT  300
+#define MAX_LINES 3
+
+/* How long what was sent SIGTERM may take before SIGKILL. */
+#define GRACE_USEC (2 * G_TIME_SPAN_SECOND)
 /* For killing what is late, and what follows. */
-#define SLACK_USEC (PCD_EXEC_TERM_USEC + 500 * G_TIME_SPAN_MILLISECOND)
+#define SLACK_USEC (GRACE_USEC + 500 * G_TIME_SPAN_MILLISECOND)
 
 typedef struct {
   char *directory;
@@ -146,33 +154,41 @@ may_run (Exec *self, const char *path)
 
 /* ---- running them ---- */
 
+static char *
+first_lines (const char *text)
+{
+  g_auto (GStrv) lines = g_strsplit (text, "\n", MAX_LINES + 1);
+  g_autoptr (GString) joined = g_string_new (NULL);
+
+  for (guint i = 0; lines[i] && i < MAX_LINES; i++)
+    if (lines[i][0])
+      g_string_append_printf (joined, "%s%s", joined->len ? " / " : "", lines[i]);
+  g_string_truncate (joined, MIN (joined->len, MAX_TEXT));
+  return pcd_text_printable (joined->str);
+}
+
 /* Returns: whether the hook is done with the event */
 static gboolean
-judge (const char *path, const PcdExecResult *result, gint64 timeout_usec)
+judge (const char *path, PcdChildEnd end, int status, const char *text, gint64 timeout_usec)
 {
-  const char *colon = result->text[0] ? ": " : "";
+  const char *colon = text[0] ? ": " : "";
 
-  switch (result->end) {
-  case PCD_EXEC_CANCELLED:
+  if (end == PCD_CHILD_CANCELLED)
     return FALSE;
-  case PCD_EXEC_TIMED_OUT:
+  if (end == PCD_CHILD_TIMED_OUT)
     say (PCD_MESSAGE_HOOK_FAILED, path, "did not end within %g s and was killed%s%s",
-         (double)timeout_usec / G_USEC_PER_SEC, colon, result->text);
-    return TRUE;
-  case PCD_EXEC_KILLED:
-    say (PCD_MESSAGE_HOOK_FAILED, path, "was ended by signal %d%s%s", result->status, colon,
-         result->text);
-    return TRUE;
-  case PCD_EXEC_NOT_STARTED:
-    say (PCD_MESSAGE_HOOK_FAILED, path, "could not be started%s%s", colon, result->text);
-    return TRUE;
-  case PCD_EXEC_EXITED:
-  default:
-    if (result->status != 0 && result->status != TRY_AGAIN)
-      say (PCD_MESSAGE_HOOK_FAILED, path, "ended with status %d%s%s", result->status, colon,
-           result->text);
-    return result->status != TRY_AGAIN;
-  }
+         (double)timeout_usec / G_USEC_PER_SEC, colon, text);
+  else if (end == PCD_CHILD_NOT_STARTED)
+    say (PCD_MESSAGE_HOOK_FAILED, path, "could not be started%s%s", colon, text);
+  else if (WIFSIGNALED (status))
+    say (PCD_MESSAGE_HOOK_FAILED, path, "was ended by signal %d%s%s", WTERMSIG (status), colon,
+         text);
+  else if (WEXITSTATUS (status) == TRY_AGAIN)
+    return FALSE;
+  else if (WEXITSTATUS (status) != 0)
+    say (PCD_MESSAGE_HOOK_FAILED, path, "ended with status %d%s%s", WEXITSTATUS (status), colon,
+         text);
+  return TRUE;
 }
 
 /* The four words follow argv[0]. */
@@ -182,12 +198,23 @@ run_hook (
 {
   char *argv[] = { (char *)path, words[0], words[1], words[2], words[3], NULL };
   g_auto (GStrv) environment = pcd_exec_environment (note);
-  const gint64 until = MIN (g_get_monotonic_time () + self->timeout_usec, job->deadline_usec);
-  PcdExecResult result = pcd_exec_run (argv, environment, note->json, until, job->cancel_fd (job));
-  gboolean done = judge (path, &result, self->timeout_usec);
+  g_autofree char *input = g_strconcat (note->json, "\n", NULL);
+  const PcdChild child = {
+    .name = "event",
+    .argv = argv,
+    .environment = environment,
+    .input = input,
+    .until_usec = MIN (g_get_monotonic_time () + self->timeout_usec, job->deadline_usec),
+    .grace_usec = GRACE_USEC,
+    .cancel_fd = job->cancel_fd (job),
+  };
+  g_autoptr (GError) error = NULL;
+  g_autofree char *written = NULL;
+  int status = 0;
+  const PcdChildEnd end = pcd_child_run (&child, &status, &written, &error);
+  g_autofree char *text = written ? first_lines (written) : pcd_text_printable (error->message);
 
-  g_free (result.text);
-  return done;
+  return judge (path, end, status, text, self->timeout_usec);
 }
 
 /* Returns: (nullable): the name of a hook that wants to see the event again */
