@@ -207,7 +207,7 @@ launch (PcdAttempt *attempt)
   if (!take_turn (attempt))
     return;
   request.params = attempt->has_params ? &attempt->params : NULL;
-  request.host.override = attempt->force;
+  request.force = attempt->force;
   g_clear_pointer (&attempt->progress.text, g_free);
   attempt->callbacks->starts (attempt, &request, attempt->way, attempt->data);
   attempt->execution =

@@ -336,12 +336,12 @@ describe (PcdExecution *self, const PcdRequest *request)
     .n_params = self->params->len,
     .params = (const PostcopydParam *)self->params->data,
     .internal = pcd_plugin_get_path (self->plugin) ? NULL : &self->host,
-    .incident = self->host.incident,
-    .peer_uri = self->host.peer_uri,
-    .connection = self->host.connection,
-    .phase_since_usec = self->host.phase_since_usec,
-    .flags = (self->host.override ? POSTCOPYD_FORCED : 0) |
-             (self->host.allow_destroy ? POSTCOPYD_DESTROY_ALLOWED : 0),
+    .incident = request->incident,
+    .peer_uri = keep (self, request->peer_uri),
+    .connection = keep (self, request->connection),
+    .phase_since_usec = request->state.phase_since,
+    .flags = (request->force ? POSTCOPYD_FORCED : 0) |
+             (request->allow_destroy ? POSTCOPYD_DESTROY_ALLOWED : 0),
   };
 }
 
@@ -372,9 +372,7 @@ pcd_executor_start (PcdPlugin *plugin,
   if (self->host.tcp_log)
     pcd_tcp_log_ref (self->host.tcp_log);
   self->host.state_dir = keep (self, request->host.state_dir);
-  self->host.peer_uri = keep (self, request->host.peer_uri);
   self->host.directory = keep (self, request->host.directory);
-  self->host.connection = keep (self, request->host.connection);
   describe (self, request);
   self->job = pcd_plugin_job_new (
       pcd_plugin_get_name (plugin), g_get_monotonic_time () + deadline_usec,

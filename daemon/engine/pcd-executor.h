@@ -25,43 +25,34 @@ typedef enum {
 } PcdDeed;
 
 /**
- * PcdActionHost: what built-in actions may use beside the public view
- * (PostcopydMigration.internal). Valid until the action returns, also when it was abandoned.
+ * PcdActionHost: what built-in actions may use beside the public view, being its @internal. Valid
+ * until the action returns, also when it was abandoned.
  * @monitor: (nullable): the kept control monitor of this QEMU, see qmp/pcd-monitor-keeper.h
  * @peers: (nullable): the ways to the peer, in the order in which to try them, from
  *   pcd_peers_routes () (element-type PcdRoute); not changed while the action runs
- * @override: the operator asked with --force
- * @allow_destroy: the host's own configuration says so (rule 4)
  * @we_stopped: a QMP `stop` of ours was begun in this incident, whatever came of it
  * @for_snapshot: of stop and resume: for a snapshot's sake; resume leaves what is frozen alone
  * @execution: (nullable): see pcd_execution_deed (); %NULL where nobody keeps deeds
  * @state_dir: (nullable): the daemon's own folder, for what is to be kept with the incident
- * @incident: to which it belongs, 0 if none
- * @peer_uri: (nullable): the other host's libvirt, for proof that its side is gone
  * @directory: (nullable): of snapshots, as an operator wishes
- * @connection: (nullable): both ends of the last migration connection, the same text on both hosts
  * @tcp_log: (nullable): what the migration connections did of late
- * @phase_since_usec: g_get_monotonic_time() when the phase began, 0 if not known
  */
 typedef struct {
   struct _PcdMonitorKeeper *monitor;
   GPtrArray *peers;
-  gboolean override;
-  gboolean allow_destroy;
   gboolean we_stopped;
   gboolean for_snapshot;
   PcdExecution *execution;
   const char *state_dir;
-  gint64 incident;
-  const char *peer_uri;
   const char *directory;
-  const char *connection;
   PcdTcpLog *tcp_log;
-  gint64 phase_since_usec;
 } PcdActionHost;
 
 /**
- * PcdRequest: one thing to be done. Strings are copied, references of @host are taken.
+ * PcdRequest: one thing to be done: what becomes the public view, see #PostcopydMigration, and
+ * @host. Strings are copied, references of @host are taken.
+ * @force: the operator asked with --force
+ * @allow_destroy: the host's own configuration says so (rule 4)
  */
 typedef struct {
   PcdActionKind action;
@@ -72,6 +63,11 @@ typedef struct {
   gint pid;
   const char *libvirt_uri;
   const char *peer_address;
+  const char *peer_uri;
+  const char *connection;
+  gint64 incident;
+  gboolean force;
+  gboolean allow_destroy;
   PcdActionHost host;
 } PcdRequest;
 

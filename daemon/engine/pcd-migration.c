@@ -132,20 +132,18 @@ fill_request (PcdRequest *request, const char *way, gpointer data)
 
   request->pid = m->pid;
   request->peer_address = m->peer_address;
-  request->host.connection = m->connection;
+  request->connection = m->connection;
   request->host.monitor = m->monitor;
   request->host.tcp_log = m->tcp_log;
   if (request->action == PCD_ACTION_SNAPSHOT) {
     request->host.directory = way;
     return;
   }
-  request->host.phase_since_usec = m->state.phase_since;
   /* Where there is no route, the action says so. */
   request->host.peers = pcd_peers_routes (m->env->config->peers, m->peer_address,
                                           is_uri ? NULL : way, is_uri ? way : NULL, NULL);
   if (request->host.peers)
-    request->host.peer_uri =
-        ((const PcdRoute *)g_ptr_array_index (request->host.peers, 0))->libvirt_uri;
+    request->peer_uri = ((const PcdRoute *)g_ptr_array_index (request->host.peers, 0))->libvirt_uri;
 }
 
 static const PcdResponseCallbacks response_callbacks = {

@@ -101,9 +101,9 @@ on_attempt_starts (PcdAttempt *attempt, PcdRequest *request, const char *way, gp
   request->libvirt_uri = self->env->uri;
   request->host.we_stopped = self->deed != PCD_DEED_UNDONE;
   request->host.for_snapshot = pcd_attempt_get_ticket (attempt) == self->undo_ticket;
-  request->host.allow_destroy = self->env->allow_destroy;
+  request->allow_destroy = self->env->allow_destroy;
   request->host.state_dir = self->env->state_dir;
-  request->host.incident = self->incident;
+  request->incident = self->incident;
   self->callbacks->fill (request, way, self->data);
   pcd_response_tell (self, request->action, "started", NULL);
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define ALL_FLAGS (POSTCOPYD_FORCED | POSTCOPYD_DESTROY_ALLOWED)
+
 static int
 never_cancelled (const PostcopydJob *job)
 {
@@ -19,6 +21,7 @@ run (const char *name,
      const char *phase,
      gint pid,
      const PcdActionHost *host,
+     guint32 flags,
      char *reason,
      gsize size)
 {
@@ -31,7 +34,8 @@ run (const char *name,
                                     .cause = "unknown",
                                     .pid = pid,
                                     .libvirt_uri = "test:///default",
-                                    .internal = host };
+                                    .internal = host,
+                                    .flags = flags };
   const PostcopydJob job = { .struct_size = sizeof job,
                              .deadline_usec = g_get_monotonic_time () + 5 * G_USEC_PER_SEC,
                              .cancelled = never_cancelled };
@@ -53,8 +57,9 @@ test_stop_no_monitor (void)
   const PcdActionHost host = { 0 };
   char reason[512];
 
-  g_assert_cmpint (run ("stop", "destination", "paused", getpid (), &host, reason, sizeof reason),
-                   ==, POSTCOPYD_REFUSED);
+  g_assert_cmpint (
+      run ("stop", "destination", "paused", getpid (), &host, 0, reason, sizeof reason), ==,
+      POSTCOPYD_REFUSED);
   g_assert_nonnull (strstr (reason, "no control monitor"));
 }
 
@@ -62,34 +67,34 @@ static void
 test_source_refuses (void)
 {
   static const char *const actions[] = { "resume", "stop", "freeze" };
-  const PcdActionHost host = { .override = TRUE, .we_stopped = TRUE, .allow_destroy = TRUE };
+  const PcdActionHost host = { .we_stopped = TRUE };
   char reason[512];
 
   for (guint i = 0; i < G_N_ELEMENTS (actions); i++)
     for (PcdPhase phase = 0; phase < PCD_N_PHASES; phase++)
       g_assert_cmpint (run (actions[i], "source", pcd_phase_to_string (phase), getpid (), &host,
-                            reason, sizeof reason),
+                            ALL_FLAGS, reason, sizeof reason),
                        ==, POSTCOPYD_REFUSED);
 }
 
 static void
 test_destroy_refuses (void)
 {
-  const PcdActionHost forbidden = { .override = TRUE };
-  const PcdActionHost no_proof = { .allow_destroy = TRUE };
-  const PcdActionHost allowed = { .allow_destroy = TRUE, .override = TRUE };
+  const PcdActionHost host = { 0 };
   char reason[512];
 
-  g_assert_cmpint (run ("destroy", "destination", "paused", 0, &forbidden, reason, sizeof reason),
-                   ==, POSTCOPYD_REFUSED);
+  g_assert_cmpint (
+      run ("destroy", "destination", "paused", 0, &host, POSTCOPYD_FORCED, reason, sizeof reason),
+      ==, POSTCOPYD_REFUSED);
   g_assert_nonnull (strstr (reason, "allow-destroy"));
-  g_assert_cmpint (run ("destroy", "destination", "paused", 0, &no_proof, reason, sizeof reason),
+  g_assert_cmpint (run ("destroy", "destination", "paused", 0, &host, POSTCOPYD_DESTROY_ALLOWED,
+                        reason, sizeof reason),
                    ==, POSTCOPYD_REFUSED);
   g_assert_nonnull (strstr (reason, "proof"));
   for (PcdPhase phase = 0; phase < PCD_N_PHASES; phase++)
     if (phase != PCD_PHASE_PAUSED)
-      g_assert_cmpint (run ("destroy", "destination", pcd_phase_to_string (phase), 0, &allowed,
-                            reason, sizeof reason),
+      g_assert_cmpint (run ("destroy", "destination", pcd_phase_to_string (phase), 0, &host,
+                            ALL_FLAGS, reason, sizeof reason),
                        ==, POSTCOPYD_REFUSED);
 }
 
@@ -101,7 +106,7 @@ test_force_pause_phases (void)
 
   for (PcdPhase phase = 0; phase < PCD_N_PHASES; phase++) {
     PostcopydOutcome outcome = run ("force-pause", "destination", pcd_phase_to_string (phase), 0,
-                                    &host, reason, sizeof reason);
+                                    &host, 0, reason, sizeof reason);
 
     g_assert_cmpint (outcome, ==, phase == PCD_PHASE_PAUSED ? POSTCOPYD_DONE : POSTCOPYD_REFUSED);
   }

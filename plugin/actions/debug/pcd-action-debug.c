@@ -84,7 +84,7 @@ run_mode (PcdDebugWork *work, int mode)
   g_autofree char *path = NULL;
   PostcopydOutcome outcome;
 
-  work->fd = pcd_debug_file_create (host->state_dir, host->incident, modes[mode].mode,
+  work->fd = pcd_debug_file_create (host->state_dir, work->migration->incident, modes[mode].mode,
                                     modes[mode].suffix, g_get_real_time (), &path, &error);
   if (work->fd < 0)
     return pcd_action_fail (work->reason, "%s", error->message);

@@ -33,7 +33,7 @@ pcd_debug_gate_refuses (const PostcopydMigration *migration,
   const gboolean stands =
       g_strcmp0 (migration->phase, "paused") == 0 || g_strcmp0 (migration->flow, "stalled") == 0;
 
-  if (!stands && !pcd_action_host (migration)->override) {
+  if (!stands && !(migration->flags & POSTCOPYD_FORCED)) {
     *ret_outcome = pcd_action_refuse (
         reason,
         "the migration is neither paused nor stalled, and this makes QEMU stand still" OFFER);

@@ -147,7 +147,7 @@ pcd_debug_gdb_backtrace (const PcdDebugWork *work)
   if (!gdb)
     return pcd_action_refuse (work->reason, "gdb is not installed: it is in the package gdb; mode "
                                             "stacks does without");
-  fd = pcd_debug_file_create (host->state_dir, host->incident, "backtrace", "core",
+  fd = pcd_debug_file_create (host->state_dir, work->migration->incident, "backtrace", "core",
                               g_get_real_time (), &path, &error);
   if (fd < 0)
     return pcd_action_fail (work->reason, "%s", error->message);

@@ -25,7 +25,7 @@ begin (const PcdDebugWork *work, const char *mode, const PcdGdbTarget *target, g
   const PcdActionHost *host = pcd_action_host (work->migration);
   const PcdGdbTerms terms = {
     .state_dir = host->state_dir,
-    .incident = host->incident,
+    .incident = work->migration->incident,
     .mode = mode,
     .until = g_get_monotonic_time () + usec_of (work, "session", SESSION_USEC),
     .idle_usec = usec_of (work, "idle", IDLE_USEC),
@@ -66,8 +66,8 @@ pcd_debug_server_guest (const PcdDebugWork *work)
 
   if (!monitor)
     return pcd_action_refuse (work->reason, "%s", why_not);
-  guest =
-      pcd_debug_guest_new (work->migration->pid, monitor, host->state_dir, host->incident, &error);
+  guest = pcd_debug_guest_new (work->migration->pid, monitor, host->state_dir,
+                               work->migration->incident, &error);
   if (!guest)
     return pcd_action_fail (work->reason, "%s", error->message);
   return begin (work, "guest", &pcd_debug_guest_target, guest);

@@ -24,7 +24,7 @@ may_without_proof (const PostcopydMigration *migration)
       order &&
       g_str_equal (order, pcd_action_is_source (migration) ? "source-first" : "destination-first");
 
-  if (pcd_action_host (migration)->override)
+  if (migration->flags & POSTCOPYD_FORCED)
     return TRUE;
   return is_first && without && (g_str_equal (without, "true") || g_str_equal (without, "1"));
 }
@@ -34,7 +34,7 @@ may_without_proof (const PostcopydMigration *migration)
 static gboolean
 peer_is_gone (const PostcopydMigration *migration, const PostcopydJob *job, char **ret_why_not)
 {
-  const char *uri = pcd_action_host (migration)->peer_uri;
+  const char *uri = migration->peer_uri;
   g_autoptr (GError) error = NULL;
   gboolean is_active;
 
@@ -57,7 +57,7 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   g_autoptr (GError) error = NULL;
   g_autofree char *why_not = NULL;
 
-  if (!pcd_action_host (migration)->allow_destroy)
+  if (!(migration->flags & POSTCOPYD_DESTROY_ALLOWED))
     return pcd_action_refuse (&reason, "this host's configuration has no allow-destroy");
   if (!g_str_equal (migration->phase, "paused"))
     return pcd_action_refuse (&reason, "in phase %s the pair can still be completed",

@@ -203,7 +203,7 @@ try_all (const Pause *pause, const PcdReason *reason)
 static gboolean
 has_settled (const Pause *pause)
 {
-  gint64 since = pcd_action_host (pause->migration)->phase_since_usec;
+  gint64 since = pause->migration->phase_since_usec;
   g_autofree char *status = NULL;
 
   if (since && g_get_monotonic_time () - since < SETTLED_USEC)

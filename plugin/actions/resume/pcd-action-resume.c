@@ -49,8 +49,8 @@ was_left_by_debugger (const PostcopydMigration *migration)
 {
   const PcdActionHost *host = pcd_action_host (migration);
 
-  return pcd_debug_file_is_marked (host->state_dir, host->incident) &&
-         !pcd_debug_socket_is_open (host->state_dir, host->incident);
+  return pcd_debug_file_is_marked (host->state_dir, migration->incident) &&
+         !pcd_debug_socket_is_open (host->state_dir, migration->incident);
 }
 
 static PostcopydOutcome
@@ -63,7 +63,7 @@ go_on_after_debugger (const PostcopydMigration *migration,
   PostcopydOutcome outcome = go_on (migration, job, n_thawed, reason);
 
   if (outcome == POSTCOPYD_DONE)
-    pcd_debug_file_mark (host->state_dir, host->incident, FALSE, NULL);
+    pcd_debug_file_mark (host->state_dir, migration->incident, FALSE, NULL);
   return outcome;
 }
 

@@ -218,7 +218,6 @@ static PostcopydOutcome
 fill (Hold *hold, PcdBundle *bundle, const PcdReason *reason)
 {
   const PostcopydMigration *migration = hold->side.migration;
-  const PcdActionHost *host = pcd_action_host (migration);
   PcdSnapshotText texts[PCD_SNAPSHOT_N_TEXTS] = { 0 };
   g_autofree char *layout_note = NULL, *still_held = NULL, *path = NULL;
   g_autoptr (GError) error = NULL;
@@ -227,8 +226,8 @@ fill (Hold *hold, PcdBundle *bundle, const PcdReason *reason)
                            .role = migration->role,
                            .phase = migration->phase,
                            .cause = migration->cause,
-                           .incident = host->incident,
-                           .connection = host->connection,
+                           .incident = migration->incident,
+                           .connection = migration->connection,
                            .texts = texts,
                            .n_texts = PCD_SNAPSHOT_N_TEXTS };
   g_autoptr (PcdSnapshotDisks) disks = NULL;

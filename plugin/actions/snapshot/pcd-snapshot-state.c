@@ -138,11 +138,11 @@ get_timeline (PcdSnapshotSide *side, GError **error)
   const PcdActionHost *host = pcd_action_host (side->migration);
   g_autoptr (JsonNode) node = NULL;
 
-  if (!host->incident || !host->state_dir) {
+  if (!side->migration->incident || !host->state_dir) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "there is no incident");
     return NULL;
   }
-  node = pcd_journal_show (host->state_dir, host->incident, error);
+  node = pcd_journal_show (host->state_dir, side->migration->incident, error);
   return node ? json_to_string (node, TRUE) : NULL;
 }
 

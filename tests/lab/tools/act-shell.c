@@ -91,13 +91,15 @@ act (Shell *shell, char **words)
 
     if (equals)
       *equals = '\0';
-    host.override |= g_str_equal (words[i], "+force");
-    host.allow_destroy |= g_str_equal (words[i], "+allow-destroy");
+    if (g_str_equal (words[i], "+force"))
+      view.flags |= POSTCOPYD_FORCED;
+    if (g_str_equal (words[i], "+allow-destroy"))
+      view.flags |= POSTCOPYD_DESTROY_ALLOWED;
     host.we_stopped |= g_str_equal (words[i], "+stopped");
     if (g_str_equal (words[i], "+young"))
-      host.phase_since_usec = began + 60 * G_USEC_PER_SEC;
+      view.phase_since_usec = began + 60 * G_USEC_PER_SEC;
     if (g_str_equal (words[i], "peer-uri"))
-      host.peer_uri = param.value;
+      view.peer_uri = param.value;
     else if (g_str_equal (words[i], "directory"))
       host.directory = param.value;
     else if (g_str_equal (words[i], "state-dir"))

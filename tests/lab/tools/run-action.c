@@ -134,7 +134,7 @@ set_up (int argc, char **argv, Run *run, GError **error)
   run->request.pid = pid;
   run->request.libvirt_uri = connect_uri;
   run->request.peer_address = peer;
-  run->request.host.override = force;
+  run->request.force = force;
   run->request.host.peers = peer ? make_routes (error) : NULL;
   return !peer || run->request.host.peers;
 }
