@@ -1,40 +1,43 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Asks for the state now and then while the answer is awaited, and draws what it says. */
+/* Asks for the state now and then while the answer is awaited, and has drawn what it says. */
 #include "ctl/pcd-act-bar.h"
 
 #include "core/pcd-record.h"
+#include "ctl/pcd-busy.h"
 #include "ctl/pcd-verb.h"
 
-#include <stdio.h>
-#include <string.h>
+#include <glib/gi18n.h>
 
 #define TICK_MSEC 300
-#define WIDTH     20
 
 typedef struct {
   PcdClient *client;
   const PcdClientMigration *migration;
+  const char *action;
   int timeout_msec;
   GMainLoop *loop;
   GVariant **reply;
   int exit_code;
-  gboolean line; /* there is one on the terminal */
+  PcdBusy *busy;
 } Bar;
 
-static void
-draw (Bar *self, const PcdClientMigration *now)
+static char *
+describe (const Bar *self, const PcdClientMigration *now)
 {
-  const guint64 total = now->doing_total;
-  const guint64 done = MIN (now->doing_done, total);
-  const guint filled = (guint)((double)done / (double)total * WIDTH);
-  g_autofree char *name = pcd_text_printable (now->name);
-  g_autofree char *text = pcd_text_printable (now->doing_text);
-  g_autofree char *full = g_strnfill (filled, '#'), *rest = g_strnfill (WIDTH - filled, '-');
+  g_autofree char *name = pcd_text_printable (self->migration->name);
+  const gboolean is_ours = now && g_str_equal (now->doing, self->action);
+  g_autofree char *text = pcd_text_printable (is_ours ? now->doing_text : "");
 
-  fprintf (stderr, "\r%s: %s: %s [%s%s] %u %%\033[K", name, now->doing, text, full, rest,
-           (guint)((double)done / (double)total * 100));
-  fflush (stderr);
-  self->line = TRUE;
+  return g_strconcat (name, ": ", self->action, *text ? ": " : "", text, NULL);
+}
+
+static void
+tell (Bar *self, const PcdClientMigration *now)
+{
+  g_autofree char *text = describe (self, now);
+
+  pcd_busy_tell (self->busy, text);
+  pcd_busy_count (self->busy, now->doing_done, *now->doing ? now->doing_total : 0);
 }
 
 static gboolean
@@ -46,8 +49,8 @@ on_tick (gpointer data)
   for (guint i = 0; state && i < state->migrations->len; i++) {
     const PcdClientMigration *now = g_ptr_array_index (state->migrations, i);
 
-    if (g_str_equal (now->path, self->migration->path) && *now->doing && now->doing_total > 0)
-      draw (self, now);
+    if (g_str_equal (now->path, self->migration->path))
+      tell (self, now);
   }
   return G_SOURCE_CONTINUE;
 }
@@ -57,9 +60,7 @@ on_answer (GVariant *reply, const GError *error, gpointer data)
 {
   Bar *self = data;
 
-  if (self->line)
-    fprintf (stderr, "\r\033[K");
-  fflush (stderr);
+  g_clear_pointer (&self->busy, pcd_busy_end);
   if (reply)
     *self->reply = g_variant_ref (reply);
   self->exit_code = reply ? PCD_EXIT_DONE
@@ -70,6 +71,7 @@ on_answer (GVariant *reply, const GError *error, gpointer data)
 int
 pcd_act_with_bar (PcdClient *client,
                   const PcdClientMigration *migration,
+                  const char *action,
                   GVariant *order,
                   int timeout_msec,
                   GVariant **ret_reply)
@@ -80,15 +82,20 @@ pcd_act_with_bar (PcdClient *client,
   g_autoptr (GSource) tick = g_timeout_source_new (TICK_MSEC);
   Bar self = { .client = client,
                .migration = migration,
+               .action = action,
                .timeout_msec = timeout_msec,
                .loop = loop,
                .reply = ret_reply };
 
+  g_autofree char *text = describe (&self, NULL);
+
+  self.busy = pcd_busy_begin (0, text, _ ("postcopyd goes on with it"));
   g_main_context_push_thread_default (context);
   g_source_set_callback (tick, on_tick, &self, NULL);
   g_source_attach (tick, context);
   pcd_client_ask (client, migration->path, "Act", order, "(ss)", timeout_msec, on_answer, &self);
   g_main_loop_run (loop);
+  pcd_busy_end (self.busy);
   g_source_destroy (tick);
   g_main_context_pop_thread_default (context);
   return self.exit_code;

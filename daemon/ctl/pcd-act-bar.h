@@ -10,16 +10,18 @@ G_BEGIN_DECLS
 
 /**
  * pcd_act_with_bar:
+ * @action: the first of @order
  * @order: arguments of Act ()
  * @ret_reply: (out) (transfer full): (ss)
  *
- * As pcd_client_call () of Act (), with a bar on standard error meanwhile, which is to be a
- * terminal. The bar is gone on return.
+ * As pcd_client_call () of Act (), with a line on standard error meanwhile, if that is a terminal:
+ * what is done, a bar if the daemon says how far it is, and the time.
  *
  * Returns: the exit code
  */
 int pcd_act_with_bar (PcdClient *client,
                       const PcdClientMigration *migration,
+                      const char *action,
                       GVariant *order,
                       int timeout_msec,
                       GVariant **ret_reply);

@@ -3,13 +3,11 @@
 #include "ctl/pcd-act-wait.h"
 
 #include "core/pcd-duration.h"
+#include "ctl/pcd-busy.h"
 #include "ctl/pcd-client-progress.h"
 #include "ctl/pcd-show.h"
 
 #include <glib/gi18n.h>
-#include <stdio.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 /* Every action has a shorter deadline of its own; polkit may ask a person before. */
 #define ANSWER_MSEC      (5 * 60 * 1000)
@@ -17,7 +15,6 @@
 #define LINE_USEC        (10 * G_TIME_SPAN_SECOND)
 #define AGAIN_FIRST_USEC (1 * G_TIME_SPAN_SECOND)
 #define AGAIN_LAST_USEC  (10 * G_TIME_SPAN_SECOND)
-#define DEFAULT_COLUMNS  80
 
 typedef struct {
   const PcdActWait *wait;
@@ -31,7 +28,7 @@ typedef struct {
   gint64 again_at;   /* to ask again, if nobody else goes on; 0 for never */
   gint64 again_usec; /* from the next failure to then */
   char *told;        /* the last failure */
-  gboolean line;     /* a progress line is on the terminal */
+  PcdBusy *busy;     /* (nullable) */
   char *phase;       /* of the last plain line */
   gint64 line_time;
   const char *outlook; /* what happens if it is waited for no longer */
@@ -39,14 +36,6 @@ typedef struct {
 } Wait;
 
 static gboolean look (gpointer data);
-
-static void
-clear_line (Wait *self)
-{
-  if (self->line)
-    fprintf (stderr, "\r\033[K");
-  self->line = FALSE;
-}
 
 void
 pcd_act_tell_outcome (const char *name,
@@ -85,29 +74,6 @@ describe (const Wait *self, const PcdClientMigration *migration)
                       does ? migration->doing : "", NULL);
 }
 
-static guint
-terminal_columns (void)
-{
-  struct winsize size = { 0 };
-
-  return ioctl (STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col
-                                                                      : DEFAULT_COLUMNS;
-}
-
-static void
-show_bar (Wait *self, const PcdClientMigration *migration, const char *state)
-{
-  g_autofree char *bar =
-      migration->progress.known
-          ? pcd_progress_line (state, &migration->progress, terminal_columns ())
-          : g_strdup_printf ("%s, %.0f s", state,
-                             (double)(g_get_monotonic_time () - self->began) / G_USEC_PER_SEC);
-
-  fprintf (stderr, "\r%s\033[K", bar);
-  fflush (stderr);
-  self->line = TRUE;
-}
-
 /* No terminal: a line for each phase, and one now and then. Flow may change many times a second. */
 static void
 show_line (Wait *self, const PcdClientMigration *migration, const char *state)
@@ -131,9 +97,9 @@ show (Wait *self, const PcdClientMigration *migration)
 
   if (self->wait->quiet)
     return;
-  if (isatty (STDERR_FILENO))
-    show_bar (self, migration, state);
-  else
+  pcd_busy_tell (self->busy, state);
+  pcd_busy_progress (self->busy, &migration->progress);
+  if (!pcd_busy_can_draw ())
     show_line (self, migration, state);
 }
 
@@ -169,7 +135,7 @@ tell_failure (Wait *self, const char *reason)
 
   if (g_strcmp0 (text, self->told) == 0)
     return;
-  clear_line (self);
+  pcd_busy_clear (self->busy);
   g_printerr (_ ("%s: an attempt failed: %s; it is tried again\n"), g_get_prgname (), text);
   g_free (self->told);
   self->told = g_steal_pointer (&text);
@@ -213,7 +179,7 @@ on_failed (Wait *self, const char *outcome, const char *reason)
   const gboolean over = self->wait->action == PCD_ACTION_FORCE_PAUSE ? !paused : paused && refused;
 
   if (over || (refused && !self->wait->quiet)) {
-    clear_line (self);
+    pcd_busy_clear (self->busy);
     pcd_act_tell_outcome (self->name, self->wait->action, FALSE, outcome, reason);
   }
   if (over)
@@ -233,7 +199,7 @@ on_answer (GVariant *reply, const GError *error, gpointer data)
 
   self->asking = FALSE;
   if (!reply) {
-    clear_line (self);
+    pcd_busy_clear (self->busy);
     end (self, pcd_client_tell_error (self->client, "Act", ANSWER_MSEC, error));
     return;
   }
@@ -241,7 +207,7 @@ on_answer (GVariant *reply, const GError *error, gpointer data)
   if (!g_str_equal (outcome, "done")) {
     on_failed (self, outcome, reason);
   } else if (!self->wait->quiet) {
-    clear_line (self);
+    pcd_busy_clear (self->busy);
     pcd_act_tell_outcome (self->name, self->wait->action, FALSE, outcome, reason);
   }
   if (self->exit_code < 0 && !look (self))
@@ -277,12 +243,12 @@ judge (Wait *self, const PcdClientMigration *migration)
   if (!pcd_show_has_ended (migration))
     return -1;
   if (g_str_equal (migration->phase, "completed")) {
-    clear_line (self);
+    pcd_busy_clear (self->busy);
     if (!self->wait->quiet)
       g_print (_ ("%s: completed\n"), self->name);
     return PCD_EXIT_DONE;
   }
-  clear_line (self);
+  pcd_busy_clear (self->busy);
   g_printerr (_ ("%s: failed: the migration of '%s' is %s\n"), g_get_prgname (), self->name,
               migration->phase);
   return PCD_EXIT_FAILED;
@@ -297,7 +263,7 @@ look (gpointer data)
   PcdClientMigration *migration = state ? find_path (state, self->path) : NULL;
 
   if (!migration) {
-    clear_line (self);
+    pcd_busy_clear (self->busy);
     self->exit_code = state ? PCD_EXIT_NOT_FOUND : PCD_EXIT_NO_DAEMON;
     if (state)
       g_printerr (_ ("%s: the migration of '%s' is not known here any more\n"), g_get_prgname (),
@@ -307,6 +273,7 @@ look (gpointer data)
   if (!self->wait->quiet && self->wait->action == PCD_ACTION_RECOVER)
     pcd_client_ask_progress (self->client, state, self->uuid);
   self->outlook = outlook_of (migration);
+  pcd_busy_set_interrupted (self->busy, self->outlook);
   tell_attempts (self, migration);
   self->exit_code = judge (self, migration);
   if (self->exit_code >= 0)
@@ -325,7 +292,7 @@ on_tick (gpointer data)
   if (timeout && g_get_monotonic_time () - self->began > timeout) {
     g_autofree char *waited = pcd_duration_to_string (timeout);
 
-    clear_line (self);
+    pcd_busy_clear (self->busy);
     g_printerr (_ ("%s: failed: not over within %s; %s\n"), g_get_prgname (), waited,
                 self->outlook);
     end (self, PCD_EXIT_FAILED);
@@ -355,6 +322,8 @@ pcd_act_wait (PcdClient *client, const PcdClientMigration *migration, const PcdA
     .exit_code = -1,
   };
 
+  if (wait->draws)
+    self.busy = pcd_busy_begin (0, name, NULL);
   pcd_client_listen (client, &follower, &self);
   if (look (&self)) {
     ask (&self);
@@ -364,7 +333,7 @@ pcd_act_wait (PcdClient *client, const PcdClientMigration *migration, const PcdA
     if (followed != PCD_EXIT_DONE)
       self.exit_code = followed;
   }
-  clear_line (&self);
+  pcd_busy_end (self.busy);
   g_free (self.told);
   g_free (self.phase);
   return self.exit_code;

@@ -13,13 +13,15 @@ G_BEGIN_DECLS
  * @action: recover, until the migration has ended; or force-pause, until it is paused or has ended
  * @order: the arguments of Act (), floating
  * @timeout_usec: to wait no longer; 0 to wait for ever
- * @quiet: no progress, only what went wrong
+ * @quiet: tell only what went wrong
+ * @draws: show progress on the terminal
  */
 typedef struct {
   PcdActionKind action;
   GVariant *order;
   gint64 timeout_usec;
   gboolean quiet;
+  gboolean draws;
 } PcdActWait;
 
 /**

@@ -6,6 +6,7 @@
 #include "bus/pcd-connect.h"
 #include "bus/pcd-connect-host.h"
 #include "bus/pcd-bus-error.h"
+#include "ctl/pcd-busy.h"
 #include "ctl/pcd-client-state.h"
 
 #include <gio/gunixfdlist.h>
@@ -25,6 +26,7 @@ struct _PcdClient {
   gboolean quiet;
   gboolean acts;             /* something was asked for that leaves traces */
   gboolean lost;             /* the daemon or its bus went away, and that was told */
+  gboolean shows;            /* what is waited for, on the terminal */
   GCancellable *cancellable; /* of pcd_client_ask () */
   const PcdClientFollower *follower;
   gpointer data;
@@ -40,6 +42,7 @@ complain (const PcdClient *self, const char *reason)
 {
   if (self->quiet)
     return;
+  pcd_busy_clear (NULL);
   g_printerr (_ ("%s: no answer from postcopyd on the %s: %s\n"), g_get_prgname (), self->bus,
               reason);
 }
@@ -94,6 +97,14 @@ complain_error (PcdClient *self, GError *error)
   }
 }
 
+static PcdBusy *
+begin_waiting (const PcdClient *self)
+{
+  g_autofree char *text = g_strdup_printf (_ ("waiting for postcopyd on the %s"), self->bus);
+
+  return pcd_busy_begin (self->shows ? 0 : PCD_BUSY_QUIET, text, NULL);
+}
+
 static GVariant *
 call (PcdClient *self,
       const char *name,
@@ -104,10 +115,12 @@ call (PcdClient *self,
       const char *reply_type)
 {
   g_autoptr (GError) error = NULL;
+  PcdBusy *busy = begin_waiting (self);
   GVariant *reply = g_dbus_connection_call_sync (
       self->connection, name, path, interface, method, arguments, G_VARIANT_TYPE (reply_type),
       G_DBUS_CALL_FLAGS_NO_AUTO_START, DEADLINE_MSEC, NULL, &error);
 
+  pcd_busy_end (busy);
   if (!reply)
     complain_error (self, error);
   return reply;
@@ -129,6 +142,21 @@ call_the_bus (const PcdCtl *ctl)
   return g_strdup_printf (_ ("bus %s"), bus);
 }
 
+static GDBusConnection *
+reach_bus (const PcdClient *self, const PcdCtl *ctl, const char *address, GError **error)
+{
+  const PcdBusyFlags quiet = self->shows ? 0 : PCD_BUSY_QUIET;
+
+  if (ctl->host) {
+    /* Short, so that what ssh says covers it. */
+    g_autoptr (PcdBusy) ssh = pcd_busy_begin (quiet | PCD_BUSY_YIELD, _ ("ssh connects"), NULL);
+    return pcd_bus_connect_host (ctl->host, address, HOST_MSEC, error);
+  }
+  g_autofree char *text = g_strdup_printf (_ ("connecting to the %s"), self->bus);
+  g_autoptr (PcdBusy) busy = pcd_busy_begin (quiet, text, NULL);
+  return pcd_bus_connect (address, DEADLINE_MSEC, error);
+}
+
 static PcdClient *
 open_client (const PcdCtl *ctl, gboolean quiet, int *ret_exit)
 {
@@ -138,6 +166,7 @@ open_client (const PcdCtl *ctl, gboolean quiet, int *ret_exit)
   g_autofree char *address = ctl->host ? g_strdup (ctl->bus) : pcd_bus_resolve (ctl->bus, &error);
 
   self->quiet = quiet;
+  self->shows = !quiet && !ctl->quiet;
   self->cancellable = g_cancellable_new ();
   if (error) {
     if (!quiet)
@@ -147,8 +176,7 @@ open_client (const PcdCtl *ctl, gboolean quiet, int *ret_exit)
   }
   *ret_exit = PCD_EXIT_NO_DAEMON;
   self->bus = call_the_bus (ctl);
-  self->connection = ctl->host ? pcd_bus_connect_host (ctl->host, address, HOST_MSEC, &error)
-                               : pcd_bus_connect (address, DEADLINE_MSEC, &error);
+  self->connection = reach_bus (self, ctl, address, &error);
   if (!self->connection) {
     complain_error (self, error);
     return NULL;
@@ -319,11 +347,13 @@ pcd_client_call (PcdClient *self,
 
   (void)pcd_bus_error_quark ();
   self->acts = TRUE;
+  PcdBusy *busy = begin_waiting (self);
   g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
       self->connection, self->owner, path, interface, method, arguments,
       G_VARIANT_TYPE (reply_type),
       G_DBUS_CALL_FLAGS_NO_AUTO_START | G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
       timeout_msec, NULL, &error);
+  pcd_busy_end (busy);
   if (!reply)
     return pcd_client_tell_error (self, method, timeout_msec, error);
   if (ret_reply)

@@ -105,12 +105,13 @@ main (int argc, char **argv)
   g_autoptr (GOptionContext) context = g_option_context_new ("COMMAND [ARGUMENT...]");
   g_autoptr (GError) error = NULL;
   g_autofree char *connect = NULL, *bus = NULL, *host = NULL, *commands = NULL;
-  gboolean version = FALSE;
+  gboolean version = FALSE, quiet = FALSE;
   const GOptionEntry entries[] = {
     { "connect", 'c', 0, G_OPTION_ARG_STRING, &connect, N_ ("libvirt connection URI"), "URI" },
     { "bus", 0, 0, G_OPTION_ARG_STRING, &bus, N_ ("system, session or a D-Bus address"), "BUS" },
     { "host", 'H', 0, G_OPTION_ARG_STRING, &host, N_ ("Ask another host's postcopyd, by ssh"),
       "[USER@]HOST" },
+    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, N_ ("No progress on the terminal"), NULL },
     { "version", 0, 0, G_OPTION_ARG_NONE, &version, N_ ("Show the version"), NULL },
     { NULL },
   };
@@ -135,7 +136,7 @@ main (int argc, char **argv)
     return PCD_EXIT_USAGE;
   }
 
-  const PcdCtl ctl = { .connect = connect, .bus = bus, .host = host };
+  const PcdCtl ctl = { .connect = connect, .bus = bus, .host = host, .quiet = quiet };
   for (guint i = 0; verbs[i]; i++)
     if (g_str_equal (verbs[i]->name, argv[1]))
       return run_verb (verbs[i], &ctl, argc - 1, argv + 1);

@@ -2,6 +2,7 @@
 /* Incidents from the journal or from files, and a report of them. */
 #include "ctl/pcd-incident-report.h"
 
+#include "ctl/pcd-busy.h"
 #include "ctl/pcd-report.h"
 #include "ctl/pcd-verb.h"
 #include "journal/pcd-journal.h"
@@ -94,16 +95,18 @@ int
 pcd_incident_report (const PcdIncidentReport *wanted)
 {
   g_autoptr (GError) error = NULL;
+  PcdBusy *busy =
+      pcd_busy_begin (wanted->quiet ? PCD_BUSY_QUIET : 0, _ ("reading what happened"), NULL);
   g_autoptr (PcdReportSide) a = load (wanted->state_dir, wanted->incident, &error);
   g_autoptr (PcdReportSide) b = NULL;
+  gboolean joined = FALSE;
 
-  if (!a)
-    return fail (error);
-  if (wanted->with) {
+  if (a && wanted->with)
     b = load (wanted->state_dir, wanted->with, &error);
-    if (!b || !pcd_report_join_check (a, b, &error))
-      return fail (error);
-  }
+  joined = b && pcd_report_join_check (a, b, &error);
+  pcd_busy_end (busy);
+  if (!a || (wanted->with && !joined))
+    return fail (error);
   /* The source first: there it began. */
   const gboolean swap = b && g_str_equal (b->role, "source");
   PcdReportSide *sides[] = { swap ? b : a, swap ? a : b };

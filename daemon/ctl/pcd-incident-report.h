@@ -14,6 +14,7 @@ G_BEGIN_DECLS
  * @with: (nullable): the other side's, the same
  * @html: (nullable): file to write; "-" for the output
  * @json: print the incidents as a JSON array
+ * @quiet: no progress on the terminal
  */
 typedef struct {
   const char *state_dir;
@@ -21,6 +22,7 @@ typedef struct {
   const char *with;
   const char *html;
   gboolean json;
+  gboolean quiet;
 } PcdIncidentReport;
 
 /* Returns: the exit code; what went wrong is printed. */

@@ -10,6 +10,7 @@
 
 #include "core/pcd-duration.h"
 #include "core/pcd-simulate.h"
+#include "ctl/pcd-busy.h"
 #include "ctl/pcd-verb.h"
 #include "engine/pcd-file.h"
 
@@ -181,8 +182,11 @@ pcd_policy_simulate (PcdPolicy *policy,
   if (!parse_options (typed, &options))
     return PCD_EXIT_USAGE;
   g_autoptr (GPtrArray) records = NULL;
+  g_autofree char *reading = g_strdup_printf (_ ("reading %s"), trace);
+  PcdBusy *busy = pcd_busy_begin (typed->quiet ? PCD_BUSY_QUIET : 0, reading, NULL);
   if (pcd_file_read (trace, MAX_TRACE_BYTES, "a trace", text, &error))
     records = pcd_trace_parse (text->str, trace, &error);
+  pcd_busy_end (busy);
   if (!records) {
     g_printerr ("%s\n", error->message);
     return PCD_EXIT_USAGE;

@@ -19,6 +19,7 @@ typedef struct {
   char **facts;
   gboolean allow_destroy;
   char *go_on;
+  gboolean quiet; /* no progress on the terminal */
 } PcdPolicySimulate;
 
 /**

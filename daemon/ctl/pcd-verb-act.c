@@ -6,6 +6,7 @@
 #include "core/pcd-duration.h"
 #include "ctl/pcd-act-bar.h"
 #include "ctl/pcd-act-wait.h"
+#include "ctl/pcd-busy.h"
 #include "ctl/pcd-pick.h"
 #include "ctl/pcd-verb-snapshot.h"
 #include "ctl/pcd-verbs.h"
@@ -229,16 +230,19 @@ print_output (PcdClient *client,
 }
 
 static int
-act (PcdClient *client, const PcdClientMigration *migration, const Options *options)
+act (const PcdCtl *ctl,
+     PcdClient *client,
+     const PcdClientMigration *migration,
+     const Options *options)
 {
   const gint64 usual = options->action == PCD_ACTION_SNAPSHOT ? SNAPSHOT_ANSWER_USEC : ANSWER_USEC;
   const gint64 limit = options->timeout_usec ? options->timeout_usec + GRACE_USEC : usual;
   g_autoptr (GVariant) reply = NULL;
   const char *outcome = NULL, *reason = NULL;
   const int msec = (int)(limit / G_TIME_SPAN_MILLISECOND);
-  const gboolean bar = options->action == PCD_ACTION_SNAPSHOT && !options->quiet &&
-                       !options->dry_run && isatty (STDERR_FILENO);
-  int exit_code = bar ? pcd_act_with_bar (client, migration, to_variant (options), msec, &reply)
+  const gboolean bar = !ctl->quiet && !options->dry_run && pcd_busy_can_draw ();
+  int exit_code = bar ? pcd_act_with_bar (client, migration, pcd_action_to_string (options->action),
+                                          to_variant (options), msec, &reply)
                       : pcd_client_call (client, migration->path, "org.postcopyd.Migration1", "Act",
                                          to_variant (options), "(ss)", msec, &reply);
 
@@ -268,30 +272,34 @@ ask (const PcdCtl *ctl, const Options *options, const char *domain)
   if (!migration)
     return exit_code;
   if (!waits (options))
-    return act (client, migration, options);
+    return act (ctl, client, migration, options);
   const PcdActWait wait = {
     .action = options->action,
     .order = to_variant (options),
     .timeout_usec = options->timeout_usec,
     .quiet = options->quiet,
+    .draws = !ctl->quiet && pcd_busy_can_draw (),
   };
   return pcd_act_wait (client, migration, &wait);
 }
 
 static int
-run (const PcdCtl *ctl, const PcdVerb *verb, PcdActionKind action, int argc, char **argv)
+run (const PcdCtl *global, const PcdVerb *verb, PcdActionKind action, int argc, char **argv)
 {
   g_auto (Options) options = { .verb = verb, .action = action, .speed = -1 };
   int parsed = parse (&options, &argc, &argv);
+  PcdCtl own = *global;
+  const PcdCtl *ctl = &own;
 
   if (parsed >= 0)
     return parsed;
+  own.quiet |= options.quiet;
   /* What it prints comes as a file descriptor, which ssh cannot pass on. */
   if (ctl->host && action == PCD_ACTION_DEBUG)
     return pcd_verb_refuse_host (ctl, verb->name);
   if (action == PCD_ACTION_SNAPSHOT && pcd_snapshot_is_word (argc, argv))
     return ctl->host ? pcd_verb_refuse_host (ctl, "snapshot verify, info and merge")
-                     : pcd_snapshot_words (&options.snapshot, argc, argv);
+                     : pcd_snapshot_words (ctl, &options.snapshot, argc, argv);
   return check (&options, argc) ? ask (ctl, &options, argv[1]) : PCD_EXIT_USAGE;
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl doctor: has the facts gathered and judged, and prints what came of it.
  * Must not know what is good or bad. */
+#include "ctl/pcd-busy.h"
 #include "ctl/pcd-verbs.h"
 
 #include <glib/gi18n.h>
 #include <unistd.h>
 
+#include "core/pcd-record.h"
 #include "doctor/pcd-ask.h"
 #include "doctor/pcd-judge.h"
 
@@ -21,6 +23,7 @@ const PcdVerb pcd_verb_doctor = {
 
 typedef struct {
   gboolean json;
+  gboolean quiet;
   char *config;
   char *policy_dir;
   char *ask;
@@ -85,6 +88,14 @@ print_json (GPtrArray *findings, const PcdFacts *facts)
   g_print ("%s\n", text);
 }
 
+static void
+on_news (const char *text, gpointer data)
+{
+  g_autofree char *printable = pcd_text_printable (text);
+
+  pcd_busy_tell (data, printable);
+}
+
 static int
 run (const PcdCtl *ctl, int argc, char **argv)
 {
@@ -95,6 +106,8 @@ run (const PcdCtl *ctl, int argc, char **argv)
       N_ ("postcopyd.conf (default: that of the running daemon)"), "FILE" },
     { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_dir,
       N_ ("policies (default: those of the running daemon)"), "DIR" },
+    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &options.quiet, N_ ("No progress on the terminal"),
+      NULL },
     { PCD_ASK_OPTION, 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &options.ask,
       N_ ("Ask this libvirt, print its answer"), "URI" },
     { NULL },
@@ -111,10 +124,18 @@ run (const PcdCtl *ctl, int argc, char **argv)
     pcd_ask_one (options.ask);
     return PCD_EXIT_DONE;
   }
+  PcdBusy *busy = pcd_busy_begin (options.quiet || ctl->quiet ? PCD_BUSY_QUIET : 0,
+                                  _ ("looking at this host"), NULL);
   const PcdFactsOptions what = {
-    .uri = ctl->connect, .bus = ctl->bus, .config = options.config, .policy_dir = options.policy_dir
+    .uri = ctl->connect,
+    .bus = ctl->bus,
+    .config = options.config,
+    .policy_dir = options.policy_dir,
+    .news = on_news,
+    .news_data = busy,
   };
   g_autoptr (PcdFacts) facts = pcd_facts_gather (&what);
+  pcd_busy_end (busy);
   g_autoptr (GPtrArray) findings = pcd_judge (facts);
   if (options.json)
     print_json (findings, facts);

@@ -6,6 +6,7 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 
+#include "ctl/pcd-busy.h"
 #include "ctl/pcd-incident-report.h"
 #include "ctl/pcd-verbs.h"
 #include "journal/pcd-journal.h"
@@ -83,11 +84,19 @@ list_text (JsonArray *incidents)
   }
 }
 
+static PcdBusy *
+begin_reading (const PcdCtl *ctl)
+{
+  return pcd_busy_begin (ctl->quiet ? PCD_BUSY_QUIET : 0, _ ("reading the journal"), NULL);
+}
+
 static int
-list (const char *state_dir, gboolean json)
+list (const PcdCtl *ctl, const char *state_dir, gboolean json)
 {
   g_autoptr (GError) error = NULL;
+  PcdBusy *busy = begin_reading (ctl);
   g_autoptr (JsonNode) root = pcd_journal_list (state_dir, 0, &error);
+  pcd_busy_end (busy);
   gboolean none = g_error_matches (error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_NONE_YET);
 
   if (!root && !none)
@@ -214,7 +223,7 @@ show_text (JsonObject *incident)
 }
 
 static int
-show (const char *state_dir, gboolean json, const char *word)
+show (const PcdCtl *ctl, const char *state_dir, gboolean json, const char *word)
 {
   g_autoptr (GError) error = NULL;
   guint64 id;
@@ -225,7 +234,9 @@ show (const char *state_dir, gboolean json, const char *word)
                 g_get_prgname (), word);
     return PCD_EXIT_USAGE;
   }
+  PcdBusy *busy = begin_reading (ctl);
   g_autoptr (JsonNode) root = pcd_journal_show (state_dir, (gint64)id, &error);
+  pcd_busy_end (busy);
   if (g_error_matches (error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_NONE_YET)) {
     g_printerr (_ ("%s: no incident %" PRIu64 ": no incidents recorded yet\n"), g_get_prgname (),
                 id);
@@ -273,11 +284,12 @@ run (const PcdCtl *ctl, int argc, char **argv)
     return PCD_EXIT_USAGE;
   }
   if (argc == 2 && g_str_equal (argv[1], "list"))
-    return list (state_dir, json);
+    return list (ctl, state_dir, json);
   if (argc == 3 && g_str_equal (argv[1], "show"))
-    return show (state_dir, json, argv[2]);
+    return show (ctl, state_dir, json, argv[2]);
   if (is_report)
-    return pcd_incident_report (&(PcdIncidentReport){ state_dir, argv[2], with, html, json });
+    return pcd_incident_report (
+        &(PcdIncidentReport){ state_dir, argv[2], with, html, json, ctl->quiet });
   g_printerr (_ ("%s: expected %s; see 'postcopyctl incident --help'\n"), g_get_prgname (),
               pcd_verb_incident.synopsis);
   return PCD_EXIT_USAGE;

@@ -345,7 +345,7 @@ dispatch (const PcdCtl *ctl, const Options *options, int argc, char **argv)
 static int
 run (const PcdCtl *ctl, int argc, char **argv)
 {
-  Options options = { 0 };
+  Options options = { .simulate.quiet = ctl->quiet };
   PcdPolicySimulate *simulation = &options.simulate;
   const GOptionEntry entries[] = {
     { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_dir,

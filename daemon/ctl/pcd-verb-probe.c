@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl probe: runs the kernel probe here and prints it. Needs no daemon, and must not know
  * how the probe works. */
+#include "ctl/pcd-busy.h"
 #include "ctl/pcd-verbs.h"
 
 #include "host/pcd-probe.h"
@@ -70,9 +71,10 @@ run (const PcdCtl *ctl, int argc, char **argv)
 {
   g_autoptr (PcdProbeResult) result = NULL;
   g_autoptr (GError) error = NULL;
-  gboolean json = FALSE;
+  gboolean json = FALSE, quiet = FALSE;
   const GOptionEntry entries[] = {
     { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("Print JSON"), NULL },
+    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, N_ ("No progress on the terminal"), NULL },
     { NULL },
   };
   int code = pcd_verb_parse (&pcd_verb_probe, entries, &argc, &argv);
@@ -83,7 +85,10 @@ run (const PcdCtl *ctl, int argc, char **argv)
     g_printerr (_ ("postcopyctl probe: unexpected argument '%s'; it takes none\n"), argv[1]);
     return PCD_EXIT_USAGE;
   }
+  PcdBusy *busy = pcd_busy_begin (quiet || ctl->quiet ? PCD_BUSY_QUIET : 0,
+                                  _ ("measuring how this kernel treats waiting vCPUs"), NULL);
   result = pcd_probe_run (NULL, &error);
+  pcd_busy_end (busy);
   if (!result) {
     g_printerr ("postcopyctl probe: %s\n", error->message);
     return PCD_EXIT_FAILED;

@@ -4,12 +4,19 @@
 #include "ctl/pcd-verb-snapshot.h"
 
 #include "core/pcd-record.h"
+#include "ctl/pcd-busy.h"
 #include "ctl/pcd-verbs.h"
 #include "snapshot/pcd-merge.h"
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
 #include <inttypes.h>
+
+static PcdBusyFlags
+flags_of (const PcdCtl *ctl)
+{
+  return ctl->quiet ? PCD_BUSY_QUIET : 0;
+}
 
 static int
 fail (const GError *error)
@@ -19,13 +26,24 @@ fail (const GError *error)
                                                                    : PCD_EXIT_FAILED;
 }
 
+static gboolean
+on_read (guint64 done, guint64 total, gpointer data)
+{
+  pcd_busy_count (data, done, total);
+  return TRUE;
+}
+
 static int
-verify (const char *path)
+verify (const PcdCtl *ctl, const char *path)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (JsonObject) manifest = pcd_bundle_read_manifest (path, &error);
+  g_autofree char *text = g_strdup_printf (_ ("reading %s"), path);
+  PcdBusy *busy = manifest ? pcd_busy_begin (flags_of (ctl), text, NULL) : NULL;
+  const gboolean good = manifest && pcd_bundle_verify (path, manifest, on_read, busy, &error);
 
-  if (!manifest || !pcd_bundle_verify (path, manifest, &error))
+  pcd_busy_end (busy);
+  if (!good)
     return fail (error);
   g_print (_ ("%s: good\n"), path);
   return PCD_EXIT_DONE;
@@ -133,8 +151,19 @@ info (const char *path, gboolean json)
   return PCD_EXIT_DONE;
 }
 
+static gboolean
+on_merged (const char *what, guint64 done, guint64 total, gpointer data)
+{
+  pcd_busy_tell (data, what);
+  pcd_busy_count (data, done, total);
+  return !pcd_busy_is_interrupted (data);
+}
+
 static int
-merge (const PcdSnapshotWords *words, const char *source, const char *destination)
+merge (const PcdCtl *ctl,
+       const PcdSnapshotWords *words,
+       const char *source,
+       const char *destination)
 {
   g_autoptr (GError) error = NULL;
   PcdMergeCount count;
@@ -143,7 +172,15 @@ merge (const PcdSnapshotWords *words, const char *source, const char *destinatio
     g_printerr (_ ("%s: --output is missing, expected the core to write\n"), g_get_prgname ());
     return PCD_EXIT_USAGE;
   }
-  if (!pcd_merge (source, destination, words->output, words->mark_missing, &count, &error))
+  PcdBusy *busy =
+      pcd_busy_begin (flags_of (ctl) | PCD_BUSY_DEFER, _ ("reading"), _ ("nothing is kept"));
+  const gboolean merged = pcd_merge (source, destination, words->output, words->mark_missing,
+                                     on_merged, busy, &count, &error);
+  if (merged)
+    pcd_busy_end (busy);
+  else
+    pcd_busy_give_in (busy);
+  if (!merged)
     return fail (error);
   g_print (_ ("%s: %" PRIu64 " pages: %" PRIu64 " of the destination, %" PRIu64
               " of the source, %" PRIu64 " never written, %" PRIu64 " missing\n"),
@@ -165,14 +202,14 @@ pcd_snapshot_is_word (int argc, char **argv)
 }
 
 int
-pcd_snapshot_words (const PcdSnapshotWords *words, int argc, char **argv)
+pcd_snapshot_words (const PcdCtl *ctl, const PcdSnapshotWords *words, int argc, char **argv)
 {
   if (argc == 3 && g_str_equal (argv[1], "verify"))
-    return verify (argv[2]);
+    return verify (ctl, argv[2]);
   if (argc == 3 && g_str_equal (argv[1], "info"))
     return info (argv[2], words->json);
   if (argc == 4 && g_str_equal (argv[1], "merge"))
-    return merge (words, argv[2], argv[3]);
+    return merge (ctl, words, argv[2], argv[3]);
   g_printerr (_ ("%s: expected %s; see 'postcopyctl snapshot --help'\n"), g_get_prgname (),
               pcd_verb_snapshot.synopsis);
   return PCD_EXIT_USAGE;

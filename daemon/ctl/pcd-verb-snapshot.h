@@ -2,7 +2,7 @@
 /* postcopyctl snapshot verify, info, merge: work on finished bundles, without the daemon. */
 #pragma once
 
-#include <glib.h>
+#include "ctl/pcd-verb.h"
 
 G_BEGIN_DECLS
 
@@ -18,6 +18,6 @@ typedef struct {
 gboolean pcd_snapshot_is_word (int argc, char **argv);
 
 /* Returns: the exit code */
-int pcd_snapshot_words (const PcdSnapshotWords *words, int argc, char **argv);
+int pcd_snapshot_words (const PcdCtl *ctl, const PcdSnapshotWords *words, int argc, char **argv);
 
 G_END_DECLS

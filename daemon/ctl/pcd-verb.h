@@ -20,6 +20,7 @@ enum {
  * @connect: (nullable): libvirt URI from --connect, else libvirt's own default
  * @bus: (nullable): bus from --bus: `system`, `session` or a D-Bus address; %NULL is `system`
  * @host: (nullable): `[USER@]HOST` from --host, whose bus is meant
+ * @quiet: no progress on the terminal
  *
  * The options that stand before the verb.
  */
@@ -27,6 +28,7 @@ typedef struct {
   char *connect;
   char *bus;
   char *host;
+  gboolean quiet;
 } PcdCtl;
 
 /**

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "libvirt/pcd-peer.h"
@@ -129,6 +130,8 @@ static void
 own_session (gpointer data)
 {
   setsid ();
+  /* Out of reach of a Ctrl-C, and with no deadline but the parent's. */
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
 }
 
 static void
@@ -167,8 +170,30 @@ on_deadline (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
+static void
+tell_pending (GArray *all, const char *const *uris, PcdFactsNews news, gpointer data)
+{
+  const char *awaited = NULL;
+  guint n_answered = 0;
+
+  for (guint i = 0; i < all->len; i++) {
+    const GSubprocess *process = g_array_index (all, Asking, i).process;
+    if (process && g_subprocess_get_identifier ((GSubprocess *)process))
+      awaited = awaited ?: uris[i];
+    else
+      n_answered++;
+  }
+  if (!awaited)
+    return;
+  g_autofree char *text =
+      all->len == 1 ? g_strdup_printf (_ ("asking %s"), awaited)
+                    : g_strdup_printf (_ ("asking libvirts, %u of %u done, waiting for %s"),
+                                       n_answered, all->len, awaited);
+  news (text, data);
+}
+
 void
-pcd_ask_all (const char *const *uris, PcdAnswer **answers)
+pcd_ask_all (const char *const *uris, PcdAnswer **answers, PcdFactsNews news, gpointer data)
 {
   g_autoptr (GArray) all = g_array_new (FALSE, TRUE, sizeof (Asking));
   gint64 until = g_get_monotonic_time () + 2 * PCD_ASK_DEADLINE_MSEC * (gint64)1000 - 1;
@@ -183,8 +208,11 @@ pcd_ask_all (const char *const *uris, PcdAnswer **answers)
     start (asking, uris[i]);
   }
   timer = g_timeout_add (PCD_ASK_DEADLINE_MSEC, on_deadline, all);
-  while (pending > 0 && g_get_monotonic_time () < until)
+  while (pending > 0 && g_get_monotonic_time () < until) {
+    if (news)
+      tell_pending (all, uris, news, data);
     g_main_context_iteration (NULL, TRUE);
+  }
   g_source_remove (timer);
   /* A process that does not even die of SIGKILL at once is ended by its callback, which needs a
    * loop: none runs any more, and `all` is left to it. */

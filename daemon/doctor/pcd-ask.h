@@ -17,12 +17,13 @@ G_BEGIN_DECLS
  * pcd_ask_all:
  * @uris: (array zero-terminated=1)
  * @answers: as many; filled in
+ * @news: (nullable): told whose answer is awaited
  *
  * Runs the default main context until all have answered or the deadline is over. A process that
  * asks is a session of its own, so that no ssh can ask for a password on the terminal; it is killed
  * with all that it started.
  */
-void pcd_ask_all (const char *const *uris, PcdAnswer **answers);
+void pcd_ask_all (const char *const *uris, PcdAnswer **answers, PcdFactsNews news, gpointer data);
 
 /**
  * pcd_ask_one:

@@ -106,7 +106,7 @@ list_peers (PcdFacts *facts)
 }
 
 static void
-ask_libvirts (PcdFacts *facts)
+ask_libvirts (PcdFacts *facts, const PcdFactsOptions *options)
 {
   g_autoptr (GPtrArray) uris = g_ptr_array_new (), answers = g_ptr_array_new ();
 
@@ -119,7 +119,15 @@ ask_libvirts (PcdFacts *facts)
     g_ptr_array_add (answers, &peer->answer);
   }
   g_ptr_array_add (uris, NULL);
-  pcd_ask_all ((const char *const *)uris->pdata, (PcdAnswer **)answers->pdata);
+  pcd_ask_all ((const char *const *)uris->pdata, (PcdAnswer **)answers->pdata, options->news,
+               options->news_data);
+}
+
+static void
+tell (const PcdFactsOptions *options, const char *text)
+{
+  if (options->news)
+    options->news (text, options->news_data);
 }
 
 PcdFacts *
@@ -132,13 +140,15 @@ pcd_facts_gather (const PcdFactsOptions *options)
   pcd_facts_look_at_host (facts);
   pcd_facts_try_freezer (facts);
   probe = g_thread_new ("probe", run_probe, NULL);
+  tell (options, _ ("asking postcopyd"));
   pcd_facts_ask_daemon (facts, options);
   pcd_facts_look_at_state_dir (facts);
   pcd_facts_look_at_libvirt (facts);
   list_peers (facts);
-  ask_libvirts (facts);
+  ask_libvirts (facts, options);
   const char *label = facts->libvirt.self.label;
   pcd_facts_try_userfaultfd (facts, label ? label : facts->qemu_label);
+  tell (options, _ ("measuring how this kernel treats waiting vCPUs"));
   take_probe (facts, probe);
   return facts;
 }

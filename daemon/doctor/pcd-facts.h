@@ -152,18 +152,24 @@ typedef struct {
   char *policies_error;
 } PcdFacts;
 
+/* @text: what is being asked or tried now, one line, from the main thread. */
+typedef void (*PcdFactsNews) (const char *text, gpointer data);
+
 /**
  * PcdFactsOptions: what the user said; each may be %NULL.
  * @uri: this host's libvirt, else the daemon's, else qemu:///system
  * @bus: as for pcd_bus_resolve ()
  * @config: postcopyd.conf, else that of the running daemon, else the default
  * @policy_dir: likewise
+ * @news: called while the facts are gathered
  */
 typedef struct {
   const char *uri;
   const char *bus;
   const char *config;
   const char *policy_dir;
+  PcdFactsNews news;
+  gpointer news_data;
 } PcdFactsOptions;
 
 /**

@@ -140,9 +140,31 @@ pcd_bundle_read_manifest (const char *path, GError **error)
   return json_object_ref (object);
 }
 
-static gboolean
-check_part (const char *path, JsonObject *part, guint8 *buffer, GError **error)
+typedef struct {
+  const char *path;
+  PcdBundleGoOn go_on;
+  gpointer data;
+  guint64 total; /* bytes of all parts, as the manifest has them */
+} Check;
+
+static guint64
+sum_sizes (JsonArray *parts)
 {
+  guint64 sum = 0;
+
+  for (guint i = 0; i < json_array_get_length (parts); i++) {
+    JsonNode *part = json_array_get_element (parts, i);
+    if (JSON_NODE_HOLDS_OBJECT (part))
+      sum += (guint64)MAX (
+          json_object_get_int_member_with_default (json_node_get_object (part), "size", 0), 0);
+  }
+  return sum;
+}
+
+static gboolean
+check_part (const Check *check, JsonObject *part, guint8 *buffer, guint64 *done, GError **error)
+{
+  const char *path = check->path;
   const char *name = json_object_get_string_member_with_default (part, "name", "");
   const char *expected = json_object_get_string_member_with_default (part, "sha256", "");
   gint64 size = json_object_get_int_member_with_default (part, "size", -1), sum = 0;
@@ -155,6 +177,12 @@ check_part (const char *path, JsonObject *part, guint8 *buffer, GError **error)
   while ((n = read (fd, buffer, BUFFER_SIZE)) > 0) {
     g_checksum_update (checksum, buffer, n);
     sum += n;
+    *done += (guint64)n;
+    if (check->go_on && !check->go_on (*done, check->total, check->data)) {
+      close (fd);
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "%s: interrupted", path);
+      return FALSE;
+    }
   }
   close (fd);
   if (n == 0 && sum == size && g_str_equal (g_checksum_get_string (checksum), expected))
@@ -165,17 +193,21 @@ check_part (const char *path, JsonObject *part, guint8 *buffer, GError **error)
 }
 
 gboolean
-pcd_bundle_verify (const char *path, JsonObject *manifest, GError **error)
+pcd_bundle_verify (
+    const char *path, JsonObject *manifest, PcdBundleGoOn go_on, gpointer data, GError **error)
 {
   g_autofree guint8 *buffer = g_malloc (BUFFER_SIZE);
   JsonNode *node = json_object_get_member (manifest, "parts");
   JsonArray *parts = node && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+
+  guint64 done = 0;
 
   if (!parts) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _ ("%s: its manifest lists no parts"),
                  path);
     return FALSE;
   }
+  const Check check = { path, go_on, data, sum_sizes (parts) };
   for (guint i = 0; i < json_array_get_length (parts); i++) {
     JsonNode *part = json_array_get_element (parts, i);
 
@@ -184,7 +216,7 @@ pcd_bundle_verify (const char *path, JsonObject *manifest, GError **error)
                    i);
       return FALSE;
     }
-    if (!check_part (path, json_node_get_object (part), buffer, error))
+    if (!check_part (&check, json_node_get_object (part), buffer, &done, error))
       return FALSE;
   }
   return TRUE;

@@ -172,9 +172,11 @@ pcd_bundle_open_in (const char *directory, const char *bundle, const char *name,
  * pcd_bundle_verify:
  * @path: a bundle
  * @manifest: its manifest
+ * @go_on: (nullable): told how many bytes were read; called off is %G_IO_ERROR_CANCELLED
  *
  * Reads every part and compares size and SHA-256 with the manifest.
  */
-gboolean pcd_bundle_verify (const char *path, JsonObject *manifest, GError **error);
+gboolean pcd_bundle_verify (
+    const char *path, JsonObject *manifest, PcdBundleGoOn go_on, gpointer data, GError **error);
 
 G_END_DECLS

@@ -13,6 +13,15 @@
  * that know of no common time may differ more, then the connection has to do. */
 #define BEGAN_APART (60 * G_USEC_PER_SEC)
 
+/* Asked once for so many bytes of the core. */
+#define STEP (1024 * 1024)
+
+typedef struct {
+  PcdMergeGoOn go_on; /* (nullable) */
+  gpointer data;
+  const char *what;
+} News;
+
 typedef struct {
   const char *path;
   JsonObject *manifest;
@@ -56,7 +65,15 @@ get_text (JsonObject *object, const char *name)
 }
 
 static gboolean
-open_half (Half *half, const char *path, const char *role, GError **error)
+on_read (guint64 done, guint64 total, gpointer data)
+{
+  const News *news = data;
+
+  return !news->go_on || news->go_on (news->what, done, total, news->data);
+}
+
+static gboolean
+open_half (Half *half, const char *path, const char *role, News *news, GError **error)
 {
   JsonObject *memory;
 
@@ -67,7 +84,9 @@ open_half (Half *half, const char *path, const char *role, GError **error)
   if (g_strcmp0 (get_text (half->manifest, "role"), role) != 0)
     return refuse (error, _ ("%s: expected the snapshot of a %s, this is one of a %s"), path, role,
                    get_text (half->manifest, "role"));
-  if (!pcd_bundle_verify (path, half->manifest, error))
+  news->what = g_str_equal (role, "source") ? _ ("checking the source's snapshot")
+                                            : _ ("checking the destination's snapshot");
+  if (!pcd_bundle_verify (path, half->manifest, on_read, news, error))
     return FALSE;
   memory = get_object (half->manifest, "memory");
   half->layout = memory ? pcd_ram_layout_from_json (memory, error) : NULL;
@@ -118,6 +137,9 @@ typedef struct {
   gboolean ranges_are_destination;
   GArray *blocks; /* block of @ranges -> block of the other half */
   gboolean mark_missing;
+  News *news;
+  guint64 written; /* of the core, in bytes of the guest */
+  guint64 total;
   PcdCoreFile *core;
   PcdMergeCount count;
 } Merge;
@@ -163,6 +185,11 @@ write_range (Merge *merge, const PcdRamRange *range, guint segment, GError **err
     const guint8 *page = NULL;
     guint64 *counter = NULL;
 
+    if (merge->written % STEP == 0 && !on_read (merge->written, merge->total, merge->news)) {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "interrupted");
+      return FALSE;
+    }
+    merge->written += PCD_GUEST_PAGE;
     if (!choose (merge, range->block, range->offset + at, &page, &counter, error))
       return FALSE;
     ++*counter;
@@ -196,6 +223,9 @@ write_core (Merge *merge, const char *output, GError **error)
   merge->core = core;
   if (!core)
     return FALSE;
+  merge->news->what = _ ("writing the core");
+  for (guint i = 0; i < ranges->len; i++)
+    merge->total += g_array_index (ranges, PcdRamRange, i).size;
   for (guint i = 0; i < ranges->len; i++)
     if (!write_range (merge, &g_array_index (ranges, PcdRamRange, i), i, error))
       return FALSE;
@@ -212,16 +242,21 @@ pcd_merge (const char *source_path,
            const char *destination_path,
            const char *output,
            gboolean mark_missing,
+           PcdMergeGoOn go_on,
+           gpointer data,
            PcdMergeCount *ret_count,
            GError **error)
 {
   g_auto (Half) source = { 0 }, destination = { 0 };
   g_autoptr (GArray) blocks = NULL;
-  Merge merge = { .source = &source, .destination = &destination, .mark_missing = mark_missing };
+  News news = { go_on, data, NULL };
+  Merge merge = {
+    .source = &source, .destination = &destination, .mark_missing = mark_missing, .news = &news
+  };
   JsonObject *guest;
 
-  if (!open_half (&source, source_path, "source", error) ||
-      !open_half (&destination, destination_path, "destination", error) ||
+  if (!open_half (&source, source_path, "source", &news, error) ||
+      !open_half (&destination, destination_path, "destination", &news, error) ||
       !are_of_one_migration (&source, &destination, error))
     return FALSE;
   merge.ranges_are_destination = destination.layout->ranges->len > 0;

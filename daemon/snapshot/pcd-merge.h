@@ -19,6 +19,15 @@ typedef struct {
   gboolean is_consistent;
 } PcdMergeCount;
 
+/**
+ * PcdMergeGoOn:
+ * @what: is being done
+ * @done: bytes of @total
+ *
+ * Returns: %FALSE to call it off
+ */
+typedef gboolean (*PcdMergeGoOn) (const char *what, guint64 done, guint64 total, gpointer data);
+
 /* What a missing page is full of, if it is to be marked. */
 #define PCD_MERGE_MARK "MISSING "
 
@@ -28,6 +37,7 @@ typedef struct {
  * @destination: bundle of the destination
  * @output: made, 0600; must not exist
  * @mark_missing: pages that are on neither side do not matter
+ * @go_on: (nullable): told now and then; called off is %G_IO_ERROR_CANCELLED
  *
  * The destination's page where there is one, else the source's, which has not changed since the
  * switch-over: that is the guest's memory at the moment the destination's half was taken. Verifies
@@ -44,6 +54,8 @@ gboolean pcd_merge (const char *source,
                     const char *destination,
                     const char *output,
                     gboolean mark_missing,
+                    PcdMergeGoOn go_on,
+                    gpointer data,
                     PcdMergeCount *ret_count,
                     GError **error);
 

@@ -661,9 +661,9 @@ class TestWait(Orders):
                 return text in shown
             wait_for(lambda: 'snapshot source' in self.asked(daemon), 'the order')
             if has_bar:
-                wait_for(lambda: shows(b'\rg: snapshot: memory [#######-------------] 37 %\033[K'), 'a bar')
+                wait_for(lambda: shows(b'\rg: snapshot: memory [#######-------------] 37 %, '), 'a bar')
                 daemon.tell(f'doing {U1} source memory 8 8')
-                wait_for(lambda: shows(b'[####################] 100 %'), 'its end')
+                wait_for(lambda: shows(b'[####################] 100 %, '), 'its end')
             else:
                 time.sleep(1)
             daemon.tell('finish done /a')
@@ -691,10 +691,9 @@ class TestWait(Orders):
             if select.select([terminal], [], [], 0)[0]:
                 shown += os.read(terminal, 4096)
             return text in shown
-        wait_for(lambda: shows(b'\rg: paused, 0 s'), 'a first line')
+        wait_for(lambda: shows(b'\rg: paused, '), 'a first line')
         daemon.tell(f'migration {U1} source g postcopy flowing none no 0')
         wait_for(lambda: shows(b'\rg: postcopy, flowing, '), 'news')
-        wait_for(lambda: shows(b'\rg: postcopy, flowing, 1 s'), 'its clock')
         daemon.tell(f'progress {U1} source 6291456 8388608 1048576 6000000')
         wait_for(lambda: shows(b'\rg: postcopy, flowing: [####--------------] 6.0 MiB (1536 '
                                b'pages) left of 8.0 MiB, 1.0 MiB/s, about 6 s\033[K'), 'a bar')

@@ -153,7 +153,7 @@ test_whole (void)
   g_assert_cmpint (status.st_mode & 0777, ==, 0600);
   read = pcd_bundle_read_manifest (path, &error);
   g_assert_no_error (error);
-  g_assert_true (pcd_bundle_verify (path, read, &error));
+  g_assert_true (pcd_bundle_verify (path, read, NULL, NULL, &error));
   /* Its name is taken now. */
   bundle = pcd_bundle_new (directory, "../a b/c", 0, &error);
   g_assert_false (pcd_bundle_commit (bundle, manifest, &victim, &error));
@@ -163,12 +163,12 @@ test_whole (void)
   g_assert_cmpuint (count_entries (directory), ==, 1);
   /* Same size, other bytes; then a link. */
   g_assert_true (g_file_set_contents (part, "onE", -1, NULL));
-  g_assert_false (pcd_bundle_verify (path, read, &error));
+  g_assert_false (pcd_bundle_verify (path, read, NULL, NULL, &error));
   g_assert_nonnull (strstr (error->message, "one.txt is damaged: its SHA-256 differs"));
   g_clear_error (&error);
   g_assert_cmpint (unlink (part), ==, 0);
   g_assert_cmpint (symlink ("/etc/passwd", part), ==, 0);
-  g_assert_false (pcd_bundle_verify (path, read, &error));
+  g_assert_false (pcd_bundle_verify (path, read, NULL, NULL, &error));
   g_clear_error (&error);
   g_assert_cmpint (pcd_bundle_open_part (path, "../x", NULL), ==, -1);
   remove_all (directory);
@@ -478,6 +478,38 @@ test_bad_layout (void)
 
 /* ---- merge ---- */
 
+static const char *const steps[] = { "checking the source's snapshot",
+                                     "checking the destination's snapshot", "writing the core" };
+
+typedef struct {
+  guint steps; /* that are allowed */
+  guint begun;
+  char what[64];
+} CallOff;
+
+static gboolean
+call_it_off (const char *what, guint64 done, guint64 total, gpointer data)
+{
+  CallOff *call_off = data;
+
+  g_assert_cmpuint (done, <=, total);
+  if (!g_str_equal (what, call_off->what))
+    call_off->begun++;
+  g_strlcpy (call_off->what, what, sizeof call_off->what);
+  return call_off->begun <= call_off->steps;
+}
+
+/* Nothing is left of a core. */
+static void
+assert_only_bundles (const char *directory)
+{
+  g_autoptr (GDir) dir = g_dir_open (directory, 0, NULL);
+  const char *name;
+
+  while ((name = g_dir_read_name (dir)))
+    g_assert_false (g_str_has_prefix (name, "core"));
+}
+
 static void
 test_merge (void)
 {
@@ -505,7 +537,7 @@ test_merge (void)
     elsewhere = make_bundle (two, "destination", "u", "a c", pid, missing);
     larger = make_bundle (three, "destination", "u", "a b", pid, vga);
   }
-  g_assert_true (pcd_merge (source, half, core, FALSE, &count, &error));
+  g_assert_true (pcd_merge (source, half, core, FALSE, NULL, NULL, &count, &error));
   g_assert_no_error (error);
   g_assert_cmpuint (count.destination, ==, N_PAGES / 3);
   g_assert_cmpuint (count.source + count.missing, ==, 0);
@@ -513,9 +545,17 @@ test_merge (void)
   g_assert_true (g_file_get_contents (core, &bytes, &size, NULL));
   g_assert_cmpuint (size, ==, N_PAGES * PCD_GUEST_PAGE + PCD_GUEST_PAGE);
   g_assert_cmpmem (bytes + PCD_GUEST_PAGE, size - PCD_GUEST_PAGE, base, size - PCD_GUEST_PAGE);
-  g_assert_false (pcd_merge (source, half, core, FALSE, &count, &error));
+  g_assert_false (pcd_merge (source, half, core, FALSE, NULL, NULL, &count, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_EXISTS);
   unlink (core);
+  for (guint n = 0; n < 3; n++) {
+    CallOff call_off = { .steps = n };
+    g_clear_error (&error);
+    g_assert_false (pcd_merge (source, half, core, FALSE, call_it_off, &call_off, &count, &error));
+    g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+    g_assert_cmpstr (call_off.what, ==, steps[n]);
+    assert_only_bundles (directory);
+  }
   const struct {
     const char *source, *destination, *why;
   } bad[] = { { half, source, "expected the snapshot of a source" },
@@ -524,7 +564,8 @@ test_merge (void)
               { source, larger, "their RAM differs" } };
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++) {
     g_clear_error (&error);
-    g_assert_false (pcd_merge (bad[i].source, bad[i].destination, core, TRUE, &count, &error));
+    g_assert_false (
+        pcd_merge (bad[i].source, bad[i].destination, core, TRUE, NULL, NULL, &count, &error));
     g_assert_nonnull (strstr (error->message, bad[i].why));
   }
   g_assert_false (g_file_test (core, G_FILE_TEST_EXISTS));
@@ -551,11 +592,11 @@ test_missing (void)
   layout = make_layout ("pc.ram", (guint64)(gsize)base, TRUE);
   source = make_bundle (directory, "source", "u", "a b", pid, layout);
   half = make_bundle (directory, "destination", "u", "a b", pid, layout);
-  g_assert_false (pcd_merge (source, half, core, FALSE, &count, &error));
+  g_assert_false (pcd_merge (source, half, core, FALSE, NULL, NULL, &count, &error));
   g_assert_nonnull (strstr (error->message, "1000 pages are on neither side"));
   g_assert_false (g_file_test (core, G_FILE_TEST_EXISTS));
   g_clear_error (&error);
-  g_assert_true (pcd_merge (source, half, core, TRUE, &count, &error));
+  g_assert_true (pcd_merge (source, half, core, TRUE, NULL, NULL, &count, &error));
   g_assert_cmpuint (count.missing, ==, 1000);
   g_assert_true (g_file_get_contents (core, &bytes, &size, NULL));
   g_assert_cmpmem (bytes + 2 * PCD_GUEST_PAGE, 16, PCD_MERGE_MARK PCD_MERGE_MARK, 16);
