@@ -21,7 +21,7 @@ SPOKEN_OF = re.compile(r"postcopyctl [a-z-]+( show| set| check| merge| report)?(
 PLACEHOLDER = re.compile(r"no policy '[A-Z]+'|[A-Z-]+: No such file")
 # Would go on for seconds, or look at this very host: their options are checked by check-man.py.
 LOOKS_AT_HOST = {"doctor", "probe"}
-COMMAND = re.compile(r"^(?: {4}|.*?`|\s+\w+\$ )(postcopyctl [a-z][^`|>#]*?)(?:`|$)")
+COMMAND = re.compile(r"^(?: {4}|.*?`|\s+\w+\$ |)(postcopyctl [a-z][^`|>#]*?)(?:`|$| >)")
 
 
 def commands(text):

@@ -56,14 +56,15 @@ BUS_CONF = """\
 </busconfig>
 """
 
-# All of /run is this host's own. /etc and /var/lib are overlays, so that directories the real
-# machine lacks (/etc/postcopyd) can be made here without touching it.
+# All of /run is this host's own. The other folders named are overlays, so that what the real machine
+# lacks (/etc/postcopyd) can be made here without touching it.
 SETUP = """\
 set -e
 R=$1 NAME=$2
+shift 2
 mount --make-rprivate /
 hostname "$NAME"
-for d in etc var/lib; do
+for d in "$@"; do
   u=$R/$(echo $d | tr / -)
   mkdir -p "$u" "$u.work"
   mount -t overlay -o "lowerdir=/$d,upperdir=$u,workdir=$u.work" overlay "/$d"
@@ -73,7 +74,7 @@ chmod 755 "$R"/run
 mount --bind "$R"/run /run
 mount --bind "$R"/log /var/log/libvirt
 mount --bind "$R"/cache /var/cache/libvirt
-rm -rf /var/lib/libvirt/qemu /etc/libvirt/qemu /etc/libvirt/hooks
+rm -rf /var/lib/libvirt/qemu /etc/libvirt/qemu /etc/libvirt/hooks /etc/postcopyd /var/lib/postcopyd
 mkdir -p /var/lib/libvirt/qemu /var/lib/libvirt/serial /etc/libvirt/qemu /etc/libvirt/hooks/qemu.d
 mkdir -p /etc/postcopyd /var/lib/postcopyd
 touch "$R"/ready
@@ -130,7 +131,8 @@ class Host:
         with open(self.path("anchor.log"), "w") as log:
             child = subprocess.Popen(
                 ["ip", "netns", "exec", self.netns, "unshare", "--mount", "--uts", "sh", "-c",
-                 SETUP, "setup", self.dir, self.name],
+                 SETUP, "setup", self.dir, self.name, "etc", "var/lib",
+                 *(["usr"] if self.lab.installed else [])],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self._remember("anchor", child.pid)
         ready = self.path("ready")
@@ -152,9 +154,22 @@ class Host:
             target = self.inside("/etc/libvirt/hooks/qemu.d/postcopyd")
             shutil.copy(hook, target)
             os.chmod(target, 0o755)
+        if self.lab.installed:
+            self._install(self.lab.installed)
         shared = os.path.join(ids.CACHE, "capabilities")
         if os.path.isdir(shared):  # saves libvirt's first probing of every QEMU binary
             shutil.copytree(shared, self.path("cache/qemu/capabilities"), dirs_exist_ok=True)
+
+    def _install(self, stage):
+        """Puts here what `meson install --destdir STAGE` has put there; /etc is /etc for any prefix."""
+        local = "/usr/local/etc"
+        for top in ("/usr", "/etc"):
+            if os.path.isdir(stage + top):
+                proc.run(["cp", "-a", stage + top + "/.", self.inside(top)])
+        if os.path.isdir(stage + local):
+            proc.run(["cp", "-a", stage + local + "/.", self.inside("/etc")])
+            shutil.rmtree(self.inside(local + "/postcopyd"), ignore_errors=True)
+            os.symlink("/etc/postcopyd", self.inside(local + "/postcopyd"))
 
     def start_bus(self):
         self.spawn("dbus", ["dbus-daemon", "--nofork", "--nopidfile",

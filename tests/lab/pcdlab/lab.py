@@ -31,14 +31,16 @@ class Lab:
     debug    libvirtd logs its QEMU driver in full
     tcg      never use KVM
     detached the lab outlives this process (the command line's `lab up`)
+    installed a folder as `meson install --destdir` makes it: both hosts have that installed
     """
 
-    def __init__(self, lab_id=None, hook=None, debug=False, tcg=False, detached=False):
+    def __init__(self, lab_id=None, hook=None, debug=False, tcg=False, detached=False, installed=None):
         self.id = lab_id or ids.new_id()
         self.dir = ids.state_dir(self.id)
         self.hook = hook
         self.debug = debug
         self.detached = detached
+        self.installed = installed
         self.state = {"id": self.id, "owner": ids.me(), "hosts": {},
                       "kvm": not tcg and guest.kvm_works(), "vms": {}, "migrations": []}
         self._make_parts()
@@ -62,6 +64,7 @@ class Lab:
         self = cls.__new__(cls)
         self.id, self.dir, self.state = lab_id, ids.state_dir(lab_id), state
         self.hook, self.debug, self._reaper, self.is_up = None, False, None, True
+        self.installed = None
         self._make_parts()
         return self
 
@@ -109,12 +112,24 @@ class Lab:
             raise
         self.is_up = True
         if self.detached:
-            self.state["owner"] = None
-            self.save()
-            _mine.pop(self.id)
-            self._reaper.stdin.write(b"let go")
-            self._stop_reaper()
+            self.let_go()
         self.note("up", seconds=round(time.monotonic() - began, 2))
+        return self
+
+    def let_go(self):
+        """From now on this lab outlives this process."""
+        self.state["owner"] = None
+        self.save()
+        _mine.pop(self.id)
+        self._reaper.stdin.write(b"let go")
+        self._stop_reaper()
+
+    def adopt(self):
+        """From now on this lab ends with this process, whoever brought it up."""
+        self.state["owner"] = ids.me()
+        self.save()
+        _mine[self.id] = self
+        self._start_reaper()
         return self
 
     def _start_reaper(self):
@@ -219,9 +234,11 @@ def _kill_all_in(inode):
     if inode == own:
         raise LabError("refusing to kill everything in our own network namespace")
     deadline = time.monotonic() + 20
+    killed = set()
     while pids := proc.pids_in_namespace("net", inode):
         for pid in pids:
             proc.kill(pid)
+            killed.add(pid)
         if time.monotonic() > deadline:
             raise LabError(f"processes {pids} do not die")
         for pid in pids:
@@ -230,6 +247,18 @@ def _kill_all_in(inode):
             except OSError:
                 pass
         time.sleep(0.02)
+    _remove_freezers(killed)
+
+
+def _remove_freezers(pids):
+    """The cgroups in which postcopyd held vCPUs of these QEMUs: without it nobody removes them."""
+    with open("/proc/self/mounts") as mounts:
+        tops = [line.split()[1] for line in mounts if line.split()[2] == "cgroup2"]
+    for folder in (found for top in tops for pid in pids for found in glob.glob(f"{top}/postcopyd-{pid}-*")):
+        try:
+            os.rmdir(folder)
+        except OSError:  # never a reason to leave the rest of a lab standing
+            pass
 
 
 def take_down_stale():
