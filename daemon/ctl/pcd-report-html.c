@@ -24,7 +24,8 @@ static const char style[] =
     "table{border-collapse:collapse;width:100%;font-size:.9rem}caption{text-align:left;"
     "color:var(--faint);padding:1rem 0 .3rem}"
     "th,td{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0;"
-    "border-bottom:1px solid var(--line);overflow-wrap:anywhere}"
+    "border-bottom:1px solid var(--line)}td:last-child{overflow-wrap:anywhere}"
+    ".sides{display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:0 2rem}"
     "td:first-child{white-space:nowrap;font-variant-numeric:tabular-nums}"
     "svg{width:100%;min-width:44rem;height:auto;font:12px system-ui,sans-serif}"
     ".lane{text-anchor:end}.tick{text-anchor:middle}.side{font-weight:600;font-size:14px;"
@@ -81,10 +82,11 @@ add_facts (GString *page, const PcdReportSide *side)
   g_autofree char *end = pcd_time_to_text (side->end);
   g_autofree char *lasted = pcd_report_duration (side->end - side->began);
 
-  add (page, "<p>%s</p>\n<dl>\n", summary);
+  add (page, "<div>\n<p>%s</p>\n<dl>\n", summary);
   add (page, "<dt>Incident</dt><dd>%" G_GINT64_FORMAT " of the %s</dd>\n", side->id, side->role);
   add (page,
-       "<dt>Began</dt><dd>%s</dd>\n<dt>%s</dt><dd>%s</dd>\n<dt>Lasted</dt><dd>%s</dd>\n</dl>\n",
+       "<dt>Began</dt><dd>%s</dd>\n<dt>%s</dt><dd>%s</dd>\n<dt>Lasted</dt><dd>%s</dd>\n</dl>\n</"
+       "div>\n",
        began, side->how ? "Ended" : "Last seen", end, lasted);
 }
 
@@ -184,8 +186,10 @@ pcd_report_html (const PcdReportSide *const *sides, guint n_sides)
        title);
   add (page, "<dl><dt>Domain</dt><dd>%s</dd><dt>UUID</dt><dd>%s</dd></dl>\n", sides[0]->domain,
        sides[0]->uuid);
+  g_string_append (page, "<div class=\"sides\">\n");
   for (guint i = 0; i < n_sides; i++)
     add_facts (page, sides[i]);
+  g_string_append (page, "</div>\n");
   if (n_sides > 1)
     g_string_append (page, "<p>Each side's times are by its own clock.</p>\n");
   g_string_append (page, "<h2>What happened when</h2>\n<div class=\"scroll\" role=\"region\" "

@@ -368,7 +368,7 @@ advise_trouble (const Block *self, Advice *advice, guint *n)
   else
     advise (advice, n, "status", " --watch", m->name, _ ("see it go on"));
   if (is_phase (m, PCD_PHASE_PAUSED))
-    advise (advice, n, "snapshot", "", m->name, _ ("keep what this host has of its memory"));
+    advise (advice, n, "snapshot", "", m->name, _ ("keep this host's half of memory"));
   if (m->held)
     advise (advice, n, "release", "", m->name, _ ("let the policy act again"));
   else if (*m->next_action || *m->doing)
