@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl: finds the verb and hands over. Knows no verb's business. */
 #include "bus/pcd-connect-host.h"
+#include "ctl/pcd-help.h"
 #include "ctl/pcd-verbs.h"
 
 #include <glib/gi18n.h>
@@ -22,23 +23,19 @@ static const PcdVerb *const verbs[] = {
   &pcd_verb_release,     NULL,
 };
 
-static char *
-list_of_verbs (void)
+static const PcdSubverb *
+find_subverb (const PcdVerb *verb, const char *word)
 {
-  g_autoptr (GString) text = g_string_new (_ ("Commands:\n"));
-
-  for (guint i = 0; verbs[i]; i++)
-    g_string_append_printf (text, "  %-11s %s\n", verbs[i]->name, _ (verbs[i]->summary));
-  g_string_append (text, _ ("\n'postcopyctl COMMAND --help' tells more about one of them.\n"
-                            "Exit status: 0 done, 1 refused or failed, 2 usage, 3 no daemon, "
-                            "4 no such domain or migration.\n"));
-  return g_string_free (g_steal_pointer (&text), FALSE);
+  for (const PcdSubverb *s = verb->subverbs; s && s->name; s++)
+    if (g_str_equal (s->name, word))
+      return s;
+  return NULL;
 }
 
 int
 pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, char ***argv)
 {
-  g_autoptr (GOptionContext) context = g_option_context_new (verb->synopsis);
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
   g_autoptr (GError) error = NULL;
   g_autofree char *program = g_strconcat ("postcopyctl ", verb->name, NULL);
   gboolean help = FALSE;
@@ -48,7 +45,6 @@ pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, cha
   };
 
   g_set_prgname (program);
-  g_option_context_set_summary (context, _ (verb->summary));
   g_option_context_set_help_enabled (context, FALSE);
   g_option_context_add_main_entries (context, own, GETTEXT_PACKAGE);
   if (entries)
@@ -58,7 +54,8 @@ pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, cha
     return PCD_EXIT_USAGE;
   }
   if (help) {
-    g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
+    g_autofree char *text =
+        pcd_help_of_verb (verb, *argc > 1 ? find_subverb (verb, (*argv)[1]) : NULL, entries);
     g_print ("%s", text);
     return PCD_EXIT_DONE;
   }
@@ -99,13 +96,44 @@ speak_the_users_language (void)
   textdomain (GETTEXT_PACKAGE);
 }
 
+static int
+run_word (const PcdCtl *ctl, int argc, char **argv)
+{
+  for (guint i = 0; verbs[i]; i++)
+    if (g_str_equal (verbs[i]->name, argv[0]))
+      return run_verb (verbs[i], ctl, argc, argv);
+  const char *nearest = pcd_help_nearest (verbs, argv[0]);
+  if (nearest)
+    g_printerr (
+        _ ("postcopyctl: unknown command '%s'; did you mean '%s'? See 'postcopyctl --help'\n"),
+        argv[0], nearest);
+  else
+    g_printerr (_ ("postcopyctl: unknown command '%s'; see 'postcopyctl --help'\n"), argv[0]);
+  return PCD_EXIT_USAGE;
+}
+
+/* `help`, `help all`, `help VERB [SUBVERB]`, and --help */
+static int
+help (const PcdCtl *ctl, const GOptionEntry *options, int argc, char **argv)
+{
+  const gboolean all = argc == 2 && g_str_equal (argv[1], "all");
+
+  if (argc > 1 && !all) {
+    char *words[] = { argv[1], argc > 2 ? argv[2] : (char *)"--help", (char *)"--help", NULL };
+    return run_word (ctl, argc > 2 ? 3 : 2, words);
+  }
+  g_autofree char *text = all ? pcd_help_list (verbs) : pcd_help_of_tool (options);
+  g_print ("%s", text);
+  return PCD_EXIT_DONE;
+}
+
 int
 main (int argc, char **argv)
 {
-  g_autoptr (GOptionContext) context = g_option_context_new ("COMMAND [ARGUMENT...]");
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
   g_autoptr (GError) error = NULL;
-  g_autofree char *connect = NULL, *bus = NULL, *host = NULL, *commands = NULL;
-  gboolean version = FALSE, quiet = FALSE;
+  g_autofree char *connect = NULL, *bus = NULL, *host = NULL;
+  gboolean version = FALSE, quiet = FALSE, wants_help = FALSE;
   const GOptionEntry entries[] = {
     { "connect", 'c', 0, G_OPTION_ARG_STRING, &connect, N_ ("libvirt connection URI"), "URI" },
     { "bus", 0, 0, G_OPTION_ARG_STRING, &bus, N_ ("system, session or a D-Bus address"), "BUS" },
@@ -115,13 +143,17 @@ main (int argc, char **argv)
     { "version", 0, 0, G_OPTION_ARG_NONE, &version, N_ ("Show the version"), NULL },
     { NULL },
   };
+  const GOptionEntry own[] = {
+    { "help", 'h', 0, G_OPTION_ARG_NONE, &wants_help, NULL, NULL },
+    { NULL },
+  };
 
   speak_the_users_language ();
-  commands = list_of_verbs ();
   g_set_prgname ("postcopyctl");
   g_option_context_set_strict_posix (context, TRUE);
   g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
-  g_option_context_set_description (context, commands);
+  g_option_context_set_help_enabled (context, FALSE);
+  g_option_context_add_main_entries (context, own, GETTEXT_PACKAGE);
   if (!g_option_context_parse (context, &argc, &argv, &error)) {
     g_printerr (_ ("postcopyctl: %s; see 'postcopyctl --help'\n"), error->message);
     return PCD_EXIT_USAGE;
@@ -130,16 +162,15 @@ main (int argc, char **argv)
     g_print ("postcopyctl %s\n", PCD_VERSION);
     return PCD_EXIT_DONE;
   }
+  const PcdCtl ctl = { .connect = connect, .bus = bus, .host = host, .quiet = quiet };
+  if (wants_help)
+    return help (&ctl, entries, 0, NULL);
   if (argc < 2) {
-    g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
+    g_autofree char *text = pcd_help_of_tool (entries);
     g_printerr ("%s", text);
     return PCD_EXIT_USAGE;
   }
-
-  const PcdCtl ctl = { .connect = connect, .bus = bus, .host = host, .quiet = quiet };
-  for (guint i = 0; verbs[i]; i++)
-    if (g_str_equal (verbs[i]->name, argv[1]))
-      return run_verb (verbs[i], &ctl, argc - 1, argv + 1);
-  g_printerr (_ ("postcopyctl: unknown command '%s'; see 'postcopyctl --help'\n"), argv[1]);
-  return PCD_EXIT_USAGE;
+  if (g_str_equal (argv[1], "help"))
+    return help (&ctl, entries, argc - 1, argv + 1);
+  return run_word (&ctl, argc - 1, argv + 1);
 }

@@ -65,17 +65,19 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
 static int
 parse (Options *options, int *argc, char ***argv)
 {
+  const gboolean recovers = options->action == PCD_ACTION_RECOVER;
+  const gboolean pauses = options->action == PCD_ACTION_FORCE_PAUSE;
+  /* Where --wait or --force would change nothing, they are accepted and not spoken of. */
   const GOptionEntry common[] = {
-    { "wait", 0, 0, G_OPTION_ARG_NONE, &options->wait,
-      N_ ("Wait for what it is to bring: recover, the end of the migration; force-pause, phase "
-          "paused"),
-      NULL },
+    { "wait", 0, recovers || pauses ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &options->wait,
+      recovers ? N_ ("Until the migration has ended") : N_ ("Until it is paused"), NULL },
     { "timeout", 0, 0, G_OPTION_ARG_STRING, &options->timeout, N_ ("Wait no longer, such as 30s"),
       "T" },
     { "role", 0, 0, G_OPTION_ARG_STRING, &options->role,
-      N_ ("source or destination, if the domain has a migration of each"), "ROLE" },
-    { "force", 0, 0, G_OPTION_ARG_NONE, &options->force,
-      N_ ("Also if it is unwise; never if it is unsafe"), NULL },
+      N_ ("source or destination, if it has a migration of each"), "ROLE" },
+    { "force", 0, options->action == PCD_ACTION_SNAPSHOT ? G_OPTION_FLAG_HIDDEN : 0,
+      G_OPTION_ARG_NONE, &options->force, N_ ("Also if it is unwise; never if it is unsafe"),
+      NULL },
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &options->quiet, N_ ("Tell only what went wrong"), NULL },
     { "dry-run", 0, 0, G_OPTION_ARG_NONE, &options->dry_run, N_ ("Only say what would be done"),
       NULL },
@@ -94,26 +96,24 @@ parse (Options *options, int *argc, char ***argv)
   };
   const GOptionEntry debug[] = {
     { "mode", 0, 0, G_OPTION_ARG_STRING, &options->mode,
-      N_ ("backtrace (default) by gdb, core, stacks, which holds nothing up, gdbserver, guest"),
-      "MODE" },
+      N_ ("backtrace (default), core, stacks, gdbserver or guest"), "MODE" },
     { "limit", 0, 0, G_OPTION_ARG_STRING, &options->limit,
       N_ ("How long it may take, 20s if not given"), "T" },
     { "session", 0, 0, G_OPTION_ARG_STRING, &options->session,
-      N_ ("How long gdbserver or guest is open, 10min if not given"), "T" },
+      N_ ("gdbserver and guest: how long, 10min if not given"), "T" },
     { "idle", 0, 0, G_OPTION_ARG_STRING, &options->idle,
-      N_ ("Of which how long nobody need say anything, 2min if not given"), "T" },
+      N_ ("Of which how long in silence, 2min if not given"), "T" },
   };
   const GOptionEntry snapshot[] = {
     { "directory", 0, 0, G_OPTION_ARG_FILENAME, &options->directory,
-      N_ ("Make the snapshot in this folder of the host's"), "DIR" },
+      N_ ("Make it in this folder of the host's"), "DIR" },
     { "speed", 0, 0, G_OPTION_ARG_INT, &options->speed,
       N_ ("Copy disks no faster, in MiB/s; 0 (default) for no limit"), "N" },
-    { "json", 0, 0, G_OPTION_ARG_NONE, &options->snapshot.json, N_ ("Of info: the manifest"),
-      NULL },
-    { "output", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot.output,
-      N_ ("Of merge: the core to write"), "FILE" },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &options->snapshot.json, N_ ("Print the manifest"), NULL },
+    { "output", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot.output, N_ ("The core to write"),
+      "FILE" },
     { "mark-missing", 0, 0, G_OPTION_ARG_NONE, &options->snapshot.mark_missing,
-      N_ ("Of merge: also if pages are missing"), NULL },
+      N_ ("Also if pages are missing"), NULL },
   };
   g_autoptr (GArray) entries = g_array_new (TRUE, TRUE, sizeof (GOptionEntry));
 
@@ -303,36 +303,37 @@ run (const PcdCtl *global, const PcdVerb *verb, PcdActionKind action, int argc, 
   return check (&options, argc) ? ask (ctl, &options, argv[1]) : PCD_EXIT_USAGE;
 }
 
-#define COMMON " [--wait] [--timeout T] [--force] [--dry-run] [--quiet] [--role ROLE]"
-
-#define ACT_VERB(id, kind, name_, synopsis_, summary_)                                             \
+#define ACT_VERB(id, kind, name_, summary_, example_)                                              \
   static int run_##id (const PcdCtl *ctl, int argc, char **argv)                                   \
   {                                                                                                \
     return run (ctl, &pcd_verb_##id, kind, argc, argv);                                            \
   }                                                                                                \
   const PcdVerb pcd_verb_##id = {                                                                  \
-    .name = name_, .synopsis = "DOMAIN" synopsis_ COMMON, .summary = summary_, .run = run_##id     \
+    .name = name_, .synopsis = "DOMAIN", .summary = summary_, .example = example_, .run = run_##id \
   };
 
 ACT_VERB (recover,
           PCD_ACTION_RECOVER,
           "recover",
-          " [--network CIDR | --uri URI]",
-          N_ ("Reconnect a paused migration, and let it go on"))
+          N_ ("Reconnect a paused migration, and let it go on"),
+          "recover vm1 --wait")
 ACT_VERB (force_pause,
           PCD_ACTION_FORCE_PAUSE,
           "force-pause",
-          "",
-          N_ ("Make QEMU give a dead connection up, so that it can be recovered"))
-ACT_VERB (stop, PCD_ACTION_STOP, "stop", "", N_ ("Stop the guest, if that cannot hang QEMU"))
-ACT_VERB (
-    freeze, PCD_ACTION_FREEZE, "freeze", "", N_ ("Freeze the guest's vCPUs, where stop would hang"))
+          N_ ("Make QEMU give a dead connection up, so that it can be recovered"),
+          "force-pause vm1 --wait --timeout 30s")
+ACT_VERB (stop, PCD_ACTION_STOP, "stop", N_ ("Stop the guest, if that cannot hang QEMU"), NULL)
+ACT_VERB (freeze,
+          PCD_ACTION_FREEZE,
+          "freeze",
+          N_ ("Freeze the guest's vCPUs, where stop would hang"),
+          NULL)
 ACT_VERB (debug,
           PCD_ACTION_DEBUG,
           "debug",
-          " [--mode MODE] [--limit T] [--session T] [--idle T]",
-          N_ ("Show what QEMU's threads are at, or keep a core of QEMU"))
-ACT_VERB (resume, PCD_ACTION_RESUME, "resume", "", N_ ("Undo postcopyd's stop or freeze"))
+          N_ ("Show what QEMU's threads are at, or keep a core of QEMU"),
+          "debug vm1 --mode stacks")
+ACT_VERB (resume, PCD_ACTION_RESUME, "resume", N_ ("Undo postcopyd's stop or freeze"), NULL)
 
 /* Some of its words are no domains: see pcd-verb-snapshot.c. */
 static int
@@ -343,15 +344,17 @@ run_snapshot (const PcdCtl *ctl, int argc, char **argv)
 
 const PcdVerb pcd_verb_snapshot = {
   .name = "snapshot",
-  .synopsis =
-      "DOMAIN [--directory DIR] [--speed N]" COMMON " | verify BUNDLE | info BUNDLE [--json] | "
-      "merge SOURCE DESTINATION --output FILE [--mark-missing]",
+  .synopsis = "DOMAIN | verify BUNDLE | info BUNDLE | merge SOURCE DESTINATION",
   .summary = N_ ("Keep what this side has of a guest; or read what was kept"),
+  .example = "snapshot vm1 --directory /srv/snapshots",
+  .subverbs = pcd_snapshot_subverbs,
+  .usage = "DOMAIN | COMMAND BUNDLE...",
+  .options = "directory speed timeout role quiet dry-run",
   .run = run_snapshot,
 };
 
 ACT_VERB (destroy,
           PCD_ACTION_DESTROY,
           "destroy",
-          " --order ORDER [--without-proof]",
-          N_ ("Destroy this side of a migration that cannot be completed"))
+          N_ ("Destroy this side of a migration that cannot be completed"),
+          "destroy vm1 --order destination-first --dry-run")

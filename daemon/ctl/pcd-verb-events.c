@@ -79,5 +79,6 @@ const PcdVerb pcd_verb_events = {
   .name = "events",
   .synopsis = "[--follow] [--json]",
   .summary = N_ ("What postcopyd told, oldest first"),
+  .example = "events --follow --json",
   .run = run,
 };

@@ -13,10 +13,21 @@
 
 static int run (const PcdCtl *ctl, int argc, char **argv);
 
+static const PcdSubverb subverbs[] = {
+  { "list", "", N_ ("A line for each, the newest first"), "json state-dir", NULL },
+  { "show", "ID", N_ ("What happened in one, oldest first"), "json state-dir", "incident show 7" },
+  { "report", "ID", N_ ("All about one, as a page or as text"), "html text json with state-dir",
+    "incident report 7 --html report.html" },
+  { NULL },
+};
+
 const PcdVerb pcd_verb_incident = {
   .name = "incident",
   .synopsis = "list | show ID | report ID",
   .summary = N_ ("What happened to migrations in trouble, and what was done"),
+  .subverbs = subverbs,
+  .usage = "COMMAND [ARGUMENT...]",
+  .options = "json state-dir",
   .run = run,
   .is_local = TRUE,
 };
@@ -257,14 +268,13 @@ run (const PcdCtl *ctl, int argc, char **argv)
   g_autofree char *state_dir = NULL, *html = NULL, *with = NULL;
   gboolean json = FALSE, text = FALSE;
   const GOptionEntry entries[] = {
-    { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("For programs"), NULL },
-    { "html", 0, 0, G_OPTION_ARG_FILENAME, &html, N_ ("report: write a page, - for the output"),
-      "FILE" },
-    { "text", 0, 0, G_OPTION_ARG_NONE, &text, N_ ("report: for people; the default"), NULL },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("Print JSON"), NULL },
+    { "html", 0, 0, G_OPTION_ARG_FILENAME, &html, N_ ("Write a page; - for the output"), "FILE" },
+    { "text", 0, 0, G_OPTION_ARG_NONE, &text, N_ ("For people; the default"), NULL },
     { "with", 0, 0, G_OPTION_ARG_FILENAME, &with,
-      N_ ("report: the other host's incident, from incident show --json"), "FILE" },
+      N_ ("The other host's, from incident show --json"), "FILE" },
     { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &state_dir,
-      "Where the journal is (default: $STATE_DIRECTORY, else " DEFAULT_STATE_DIR ")", "DIR" },
+      N_ ("Where the journal is, not " DEFAULT_STATE_DIR), "DIR" },
     { NULL },
   };
 

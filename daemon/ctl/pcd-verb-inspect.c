@@ -18,8 +18,8 @@ static int run (const PcdCtl *ctl, int argc, char **argv);
 const PcdVerb pcd_verb_inspect = {
   .name = "inspect",
   .synopsis = "DOMAIN | --pid PID",
-  .summary =
-      N_ ("Show which threads of a QEMU process wait for a missing page, and what reaches them"),
+  .summary = N_ ("Show which threads of a QEMU wait for a missing page, and what reaches them"),
+  .example = "inspect vm1",
   .run = run,
   .is_local = TRUE,
 };

@@ -17,11 +17,28 @@
 
 static int run (const PcdCtl *ctl, int argc, char **argv);
 
+static const PcdSubverb subverbs[] = {
+  { "list", "", N_ ("The policies of this host"), "json policy-dir config", NULL },
+  { "show", "NAME", N_ ("One of them, with every default"), "json policy-dir config",
+    "policy show recover" },
+  { "check", "FILE...", N_ ("Whether files are good policies"), "config",
+    "policy check my-policy.json" },
+  { "set", "DOMAIN NAME | DOMAIN --default", N_ ("Give a domain its policy"),
+    "default role policy-dir config", "policy set vm1 protect" },
+  { "simulate", "POLICY TRACE", N_ ("What a policy would have done in a recorded course of events"),
+    "outcome fact allow-destroy for json policy-dir config",
+    "policy simulate recover trace.jsonl --for 10min" },
+  { NULL },
+};
+
 const PcdVerb pcd_verb_policy = {
   .name = "policy",
   .synopsis =
       "list | show NAME | check FILE... | set DOMAIN NAME|--default | simulate POLICY TRACE",
   .summary = N_ ("Check, list, show, set or simulate policies"),
+  .subverbs = subverbs,
+  .usage = "COMMAND [ARGUMENT...]",
+  .options = "json policy-dir config",
   .run = run,
   .is_local = TRUE,
 };
@@ -351,20 +368,20 @@ run (const PcdCtl *ctl, int argc, char **argv)
     { "policy-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_dir,
       N_ ("Look for policies here only"), "DIR" },
     { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
-      N_ ("The daemon's configuration, which names plugins"), "FILE" },
+      N_ ("postcopyd.conf, which names plugins"), "FILE" },
     { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, N_ ("Print JSON"), NULL },
-    { "default", 0, 0, G_OPTION_ARG_NONE, &options.use_default,
-      N_ ("set: back to what is configured"), NULL },
+    { "default", 0, 0, G_OPTION_ARG_NONE, &options.use_default, N_ ("Back to what is configured"),
+      NULL },
     { "role", 0, 0, G_OPTION_ARG_STRING, &options.role,
-      N_ ("set: source or destination, if the domain has a migration of each"), "ROLE" },
+      N_ ("source or destination, if it has a migration of each"), "ROLE" },
     { "outcome", 0, 0, G_OPTION_ARG_STRING_ARRAY, &simulation->outcomes,
-      N_ ("simulate: how actions end: done, refused or failed"), "[ACTION=]OUTCOME" },
+      N_ ("Actions end so: done, refused, failed"), "[ACTION=]OUTCOME" },
     { "fact", 0, 0, G_OPTION_ARG_STRING_ARRAY, &simulation->facts,
-      N_ ("simulate: what holds: yes, no or unknown"), "PREDICATE=ANSWER" },
+      N_ ("What holds: yes, no or unknown"), "PREDICATE=ANSWER" },
     { "allow-destroy", 0, 0, G_OPTION_ARG_NONE, &simulation->allow_destroy,
-      N_ ("simulate: as on a host that allows it"), NULL },
-    { "for", 0, 0, G_OPTION_ARG_STRING, &simulation->go_on,
-      N_ ("simulate: go on after the last event"), "DURATION" },
+      N_ ("As on a host that allows it"), NULL },
+    { "for", 0, 0, G_OPTION_ARG_STRING, &simulation->go_on, N_ ("Go on after the last event"),
+      "DURATION" },
     { NULL },
   };
 

@@ -193,12 +193,24 @@ merge (const PcdCtl *ctl,
   return PCD_EXIT_DONE;
 }
 
+const PcdSubverb pcd_snapshot_subverbs[] = {
+  { "verify", "BUNDLE", N_ ("Read all of a snapshot, and compare with its checksums"), "quiet",
+    "snapshot verify vm1-20261123T010203Z" },
+  { "info", "BUNDLE", N_ ("Of what, when, and how much of it there is"), "json",
+    "snapshot info vm1-20261123T010203Z" },
+  { "merge", "SOURCE DESTINATION --output FILE",
+    N_ ("One memory, for gdb, out of a snapshot of each side"), "output mark-missing quiet",
+    "snapshot merge vm1-from-a vm1-from-b --output vm1.core" },
+  { NULL },
+};
+
 gboolean
 pcd_snapshot_is_word (int argc, char **argv)
 {
-  static const char *const known[] = { "verify", "info", "merge", NULL };
-
-  return argc > 1 && g_strv_contains (known, argv[1]);
+  for (const PcdSubverb *s = pcd_snapshot_subverbs; argc > 1 && s->name; s++)
+    if (g_str_equal (s->name, argv[1]))
+      return TRUE;
+  return FALSE;
 }
 
 int

@@ -13,6 +13,8 @@ typedef struct {
   char *output;
 } PcdSnapshotWords;
 
+extern const PcdSubverb pcd_snapshot_subverbs[];
+
 /* Whether the arguments are of one of them, and not a domain to be snapshot: a domain of that name
  * is given by its UUID. */
 gboolean pcd_snapshot_is_word (int argc, char **argv);

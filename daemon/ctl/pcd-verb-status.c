@@ -178,5 +178,6 @@ const PcdVerb pcd_verb_status = {
   .name = "status",
   .synopsis = "[DOMAIN] [--json] [--watch]",
   .summary = N_ ("Everything about the migrations on this host, or of one domain"),
+  .example = "status vm1 --watch",
   .run = run,
 };

@@ -32,10 +32,30 @@ typedef struct {
 } PcdCtl;
 
 /**
+ * PcdSubverb:
+ * @name: the word behind the verb
+ * @synopsis: its arguments
+ * @summary: one line
+ * @options: long names of the verb's options that matter to it, separated by spaces
+ * @example: (nullable): what could be typed behind `postcopyctl`
+ */
+typedef struct {
+  const char *name;
+  const char *synopsis;
+  const char *summary;
+  const char *options;
+  const char *example;
+} PcdSubverb;
+
+/**
  * PcdVerb:
  * @name: the word a user types
  * @synopsis: its arguments, for the usage line
- * @summary: one line, for `postcopyctl --help`
+ * @summary: one line, for --help
+ * @example: (nullable): what could be typed behind `postcopyctl`
+ * @subverbs: (nullable): up to one without a name
+ * @usage: of a verb with subverbs, instead of @synopsis, for the usage line of its own --help
+ * @options: (nullable): as in #PcdSubverb, for the verb's own --help; %NULL for all
  * @run: gets @argv with the verb itself at index 0; prints results on stdout, reasons on stderr;
  *   returns one of the exit codes above
  * @is_local: it looks at its own host, and cannot be meant for another (--host)
@@ -44,6 +64,10 @@ typedef struct {
   const char *name;
   const char *synopsis;
   const char *summary;
+  const char *example;
+  const PcdSubverb *subverbs;
+  const char *usage;
+  const char *options;
   int (*run) (const PcdCtl *ctl, int argc, char **argv);
   gboolean is_local;
 } PcdVerb;

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -129,10 +130,23 @@ make_private (const char *name)
     note (name, error->message);
 }
 
+/* Only for a person: libvirt gives four arguments. */
+static int
+print_help (void)
+{
+  printf ("Usage:\n  postcopyd-hook DOMAIN OPERATION SUB-OPERATION EXTRA\n\n"
+          "libvirt runs it by /etc/libvirt/hooks/qemu.d/postcopyd. It gives an incoming\n"
+          "domain, whose XML is read and written, the control monitor of postcopyd.\n\n"
+          "See postcopyd-hook(8).\n");
+  return fflush (stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int
 main (int argc, char **argv)
 {
   signal (SIGPIPE, SIG_IGN);
+  if (argc == 2 && (strcmp (argv[1], "--help") == 0 || strcmp (argv[1], "-h") == 0))
+    return print_help ();
   if (argc < 4 || strcmp (argv[3], "begin") != 0)
     return EXIT_SUCCESS;
   if (strcmp (argv[2], "migrate") == 0)

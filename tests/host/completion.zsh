@@ -34,6 +34,10 @@ check '' 'force-pause*Make QEMU*snapshot' '--json'
 check 'policy s' 'show*simulate' 'check'
 check 'recover --w' '--wait' '--uri'
 check 'incident ' 'report' 'recover'
+check 'policy set --' '--role' '--outcome'
+check 'snapshot merge --' '--mark-missing' '--directory'
+check 'help ' 'force-pause*Make QEMU*snapshot' '--json'
+check 'debug vm1 --mode ' 'gdbserver' '--role'
 rm -f $dump $dump.zwc
 print "1..$n"
 exit $bad

@@ -1,19 +1,23 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The man pages name every command and option that --help does, and none that it does not.
+"""The man pages name every command and option that --help does, and none that it does not. Each --help
+fits a screen, and its example is understood.
 
-check-man.py POSTCOPYCTL POSTCOPYD DOCS
+check-man.py POSTCOPYCTL POSTCOPYD HOOK DOCS
 """
+import functools
 import os
 import re
 import subprocess
 import sys
 import unittest
 
-CTL, DAEMON, DOCS = sys.argv[1:4]
+CTL, DAEMON, HOOK, DOCS = sys.argv[1:5]
+LINES, COLUMNS = 24, 80
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
 
 
+@functools.cache
 def help_of(*argv):
     done = subprocess.run([*argv, "--help"], capture_output=True, text=True, timeout=20,
                           env={**os.environ, "LC_ALL": "C"})
@@ -27,9 +31,31 @@ def options(text):
 
 
 def commands():
-    """name -> summary, from the list in postcopyctl --help."""
-    listed = help_of(CTL).split("Commands:\n")[1].split("\n\n")[0]
+    """name -> summary, from postcopyctl help all."""
+    listed = subprocess.run([CTL, "help", "all"], capture_output=True, text=True, timeout=20,
+                            env={**os.environ, "LC_ALL": "C"}, check=True).stdout
     return dict(line.split(None, 1) for line in listed.splitlines())
+
+
+def subcommands(command):
+    """Those of a command, from its --help."""
+    _, _, listed = help_of(CTL, command).partition("Commands:\n")
+    return re.findall(r"^  ([a-z]+) ", listed, re.M)
+
+
+def all_helps():
+    """What has a --help, and that."""
+    for argv in ([CTL], [DAEMON], [HOOK]):
+        yield tuple(argv), help_of(*argv)
+    for name in commands():
+        yield (CTL, name), help_of(CTL, name)
+        for sub in subcommands(name):
+            yield (CTL, name, sub), help_of(CTL, name, sub)
+
+
+def options_of(command):
+    return set().union(*(options(help_of(CTL, command, *sub))
+                         for sub in [(), *((s,) for s in subcommands(command))]))
 
 
 def page(name):
@@ -66,16 +92,18 @@ class ManPages(unittest.TestCase):
             with self.subTest(command=name):
                 _, body = self.commands[name]
                 self.assertEqual(sorted(described(body)),
-                                 sorted(options(help_of(CTL, name)) - {"help"}),
+                                 sorted(options_of(name) - {"help"}),
                                  f"docs/postcopyctl.rst, {name}: its option list, against "
                                  f"postcopyctl {name} --help")
 
     def test_synopsis_of_each_command(self):
         """What --help shows after the command is in the section's title or text."""
-        for name in commands():
-            with self.subTest(command=name):
-                usage = re.search(r"^  postcopyctl .*$", help_of(CTL, name), re.M)[0]
-                words = re.findall(r"[A-Za-z][\w-]+", usage.split("OPTION", 1)[1])[1:]
+        for name, *sub in [(n, *s) for n in commands() for s in [(), *((s,) for s in subcommands(n))]]:
+            with self.subTest(command=name, sub=sub):
+                usage = re.search(r"^  postcopyctl .*$", help_of(CTL, name, *sub), re.M)[0]
+                words = re.findall(r"[A-Za-z][\w-]+", usage.split("OPTION", 1)[1])
+                if subcommands(name) and not sub:
+                    words = [w for w in words if w not in ("COMMAND", "ARGUMENT")] + subcommands(name)
                 title, body = self.commands[name]
                 self.assertEqual([w for w in words if w not in title + body], [],
                                  f"docs/postcopyctl.rst, {name}, lacks these words of its usage")
@@ -90,10 +118,73 @@ class ManPages(unittest.TestCase):
     def test_no_page_names_an_unknown_option(self):
         known = options(help_of(CTL)) | options(help_of(DAEMON))
         for name in commands():
-            known |= options(help_of(CTL, name))
+            known |= options_of(name)
         for name in ("postcopyctl", "postcopyd", "postcopyd.conf"):
             self.assertEqual(sorted(set(OPTION.findall(page(name))) - known), [],
                              f"docs/{name}.rst names options that no --help has")
+
+
+class Help(unittest.TestCase):
+    def test_fits_a_screen(self):
+        seen = 0
+        for argv, text in all_helps():
+            with self.subTest(command=argv):
+                lines = text.splitlines()
+                self.assertLessEqual(len(lines), LINES, text)
+                self.assertEqual([line for line in lines if len(line) > COLUMNS], [])
+                self.assertTrue(text.endswith("\n") and not text.endswith("\n\n"), text[-40:])
+                seen += 1
+        self.assertGreater(seen, 30)
+
+    def test_the_first_screen_names_every_command(self):
+        listed = help_of(CTL).partition("Commands:\n")[2]
+        self.assertEqual(sorted(re.findall(r"[a-z-]+", " ".join(
+            re.findall(r"^  ([a-z, -]+?)  ", listed, re.M)))), sorted(commands()))
+
+    def test_subcommands(self):
+        for command, subs in (("policy", "list show check set simulate"), ("snapshot", "verify info merge"),
+                              ("incident", "list show report")):
+            self.assertEqual(subcommands(command), subs.split())
+        for command, sub, own in (
+                ("policy", "set", "config default policy-dir role"), ("policy", "check", "config"),
+                ("incident", "show", "json state-dir"), ("snapshot", "merge", "mark-missing output quiet"),
+                ("snapshot", "info", "json")):
+            text = help_of(CTL, command, sub)
+            self.assertRegex(text, rf"(?m)^  postcopyctl {command} \[OPTION.+\] {sub} ")
+            self.assertEqual(sorted(options(text) - {"help"}), own.split(), text)
+
+    def test_examples(self):
+        """They get as far as asking for a daemon, or a file: what is not understood is 2, or says so."""
+        ran = 0
+        for argv, text in all_helps():
+            for example in re.findall(r"^Example: postcopyctl (.*)$", text, re.M):
+                with self.subTest(example=example):
+                    done = subprocess.run([CTL, "--bus", "unix:path=/nonexistent", *example.split()],
+                                          capture_output=True, text=True, timeout=20, check=False)
+                    self.assertEqual(example.split()[0], argv[1])
+                    self.assertNotRegex(done.stderr, "Unknown option|expected (one|list|DOMAIN)|--help")
+                    ran += 1
+        self.assertGreater(ran, 10)
+
+    def test_words(self):
+        """A new user's first words."""
+        def run(*words):
+            done = subprocess.run([CTL, *words], capture_output=True, text=True, timeout=20, check=False,
+                                  env={**os.environ, "LC_ALL": "C"})
+            return done.returncode, done.stdout, done.stderr
+        self.assertEqual(run("help"), (0, help_of(CTL), ""))
+        self.assertEqual(run("-h"), (0, help_of(CTL), ""))
+        self.assertEqual(run(), (2, "", help_of(CTL)))
+        self.assertEqual(run("help", "recover"), (0, help_of(CTL, "recover"), ""))
+        self.assertEqual(run("recover", "-h"), (0, help_of(CTL, "recover"), ""))
+        self.assertEqual(run("help", "policy", "set"), (0, help_of(CTL, "policy", "set"), ""))
+        for typed, meant in (("recoverr", "recover"), ("snap", "snapshot"), ("lsit", "list"),
+                             ("force_pause", "force-pause"), ("statsu", "status"), ("incidents", "incident")):
+            self.assertEqual(run(typed), (2, "", f"postcopyctl: unknown command '{typed}'; did you mean "
+                                                 f"'{meant}'? See 'postcopyctl --help'\n"))
+        for typed in ("reboot", "x", "a" * 1000):
+            self.assertEqual(run(typed), (2, "", f"postcopyctl: unknown command '{typed}'; see "
+                                                 "'postcopyctl --help'\n"))
 
 
 if __name__ == "__main__":
