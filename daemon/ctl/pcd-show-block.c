@@ -200,10 +200,22 @@ add_network (Block *self)
     add_field (self, _ ("Network:"), _ ("no migration connection"));
 }
 
-/* (nullable): what stands in the way of a stop, where something waits. */
+/* (nullable): by what it is held, if that is the last thing that was done. */
+static const char *
+held_still_by (const PcdClientMigration *m)
+{
+  const gboolean holds =
+      g_str_equal (m->last_action, "stop") || g_str_equal (m->last_action, "freeze");
+
+  return holds && !is_source (m) && g_str_equal (m->last_outcome, "done") ? m->last_action : NULL;
+}
+
+/* What stands in the way of a stop, where something waits. */
 static char *
 describe_stop (const Block *self)
 {
+  if (held_still_by (self->migration))
+    return g_strdup_printf (_ ("it is held still by %s"), held_still_by (self->migration));
   if (!self->look)
     return g_strdup_printf (
         _ ("'postcopyctl inspect' on this host says whether it can be stopped"));
@@ -237,8 +249,9 @@ add_guest (Block *self)
     return;
   }
   if (m->n_blocked_vcpus + m->n_blocked_others == 0) {
-    add_field (self, _ ("Guest:"), _ ("none of %u vCPU%s waits for missing memory"), m->n_vcpus,
-               m->n_vcpus == 1 ? "" : "s");
+    g_autofree char *held = held_still_by (m) ? describe_stop (self) : NULL;
+    add_field (self, _ ("Guest:"), _ ("none of %u vCPU%s waits for missing memory%s%s"), m->n_vcpus,
+               m->n_vcpus == 1 ? "" : "s", held ? "; " : "", held ?: "");
     return;
   }
   g_autofree char *others =
@@ -358,6 +371,8 @@ advise_trouble (const Block *self, Advice *advice, guint *n)
 
   if (is_phase (m, PCD_PHASE_PAUSED) && is_source (m))
     advise (advice, n, "recover", " --wait", m->name, _ ("try now, and wait for the end"));
+  else if (is_phase (m, PCD_PHASE_PAUSED) && held_still_by (m))
+    advise (advice, n, "resume", "", m->name, _ ("let the guest go on before it is recovered"));
   else if (is_phase (m, PCD_PHASE_PAUSED) && self->look && self->look->kickable == PCD_ANSWER_YES)
     advise (advice, n, "stop", "", m->name, _ ("hold the guest until it is recovered"));
   else if (is_phase (m, PCD_PHASE_PAUSED))

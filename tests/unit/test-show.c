@@ -177,6 +177,42 @@ test_words (void)
   }
 }
 
+/* Held still, it is not offered to be held, but to be let go. */
+static void
+test_held_still (void)
+{
+  static const struct {
+    const char *action, *outcome;
+    PcdPhase phase;
+    guint blocked;
+    const char *says, *never;
+  } cases[] = {
+    { "freeze", "done", PCD_PHASE_PAUSED, 2,
+      "2 of 2 vCPUs wait for missing memory; it is held still by freeze", "only frozen" },
+    { "freeze", "done", PCD_PHASE_PAUSED, 2, "postcopyctl resume g", "postcopyctl freeze" },
+    { "stop", "done", PCD_PHASE_POSTCOPY, 0, "waits for missing memory; it is held still by stop",
+      "resume g" },
+    { "freeze", "failed", PCD_PHASE_PAUSED, 2, "postcopyctl freeze g", "held still" },
+    { "resume", "done", PCD_PHASE_PAUSED, 2, "postcopyctl freeze g", "held still" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    PcdClientMigration m = make ("g", PCD_ROLE_DESTINATION, cases[i].phase);
+    PcdShowLook look = { .kickable = PCD_ANSWER_NO, .obstacle = (char *)"CPU 0/KVM" };
+    m.cause = (char *)"network";
+    m.measured = TRUE;
+    m.n_vcpus = 2;
+    m.n_blocked_vcpus = cases[i].blocked;
+    m.last_action = (char *)cases[i].action;
+    m.last_outcome = (char *)cases[i].outcome;
+    g_autofree char *text = show (&m, &look, 0);
+    if (!strstr (text, cases[i].says) || strstr (text, cases[i].never))
+      g_error ("case %u: '%s', not '%s', in:\n%s", i, cases[i].says, cases[i].never, text);
+    g_ptr_array_unref (m.sockets);
+    g_ptr_array_unref (m.vetoes);
+  }
+}
+
 static void
 test_width (void)
 {
@@ -242,6 +278,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/show/words", test_words);
+  g_test_add_func ("/show/held-still", test_held_still);
   g_test_add_func ("/show/width", test_width);
   g_test_add_func ("/show/hostile-name", test_hostile_name);
   return g_test_run ();
