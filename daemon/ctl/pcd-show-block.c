@@ -91,11 +91,9 @@ is_source (const PcdClientMigration *migration)
   return g_str_equal (migration->role, pcd_role_to_string (PCD_ROLE_SOURCE));
 }
 
-static PcdColour
-colour_of (const PcdClientState *state, const PcdClientMigration *migration)
+PcdColour
+pcd_show_colour (const PcdClientMigration *migration)
 {
-  if (!state->connected)
-    return PCD_COLOUR_WARN;
   if (is_phase (migration, PCD_PHASE_PAUSED) || is_phase (migration, PCD_PHASE_FAILED))
     return PCD_COLOUR_BAD;
   if (is_phase (migration, PCD_PHASE_RECOVERING) || is_flow (migration, PCD_FLOW_STALLED) ||
@@ -148,7 +146,7 @@ static void
 add_headline (Block *self)
 {
   const PcdClientMigration *m = self->migration;
-  const PcdColour colour = colour_of (self->state, m);
+  const PcdColour colour = self->state->connected ? pcd_show_colour (m) : PCD_COLOUR_WARN;
   g_autofree char *name = pcd_text_printable (m->name);
   g_autofree char *duration = spell_duration (self->now - m->phase_time);
   g_autofree char *phase =

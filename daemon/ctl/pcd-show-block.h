@@ -23,6 +23,9 @@ typedef struct {
 
 void pcd_show_look_clear (PcdShowLook *look);
 
+/* Bad, warn, good, or faint if it has ended: what is the matter with it. */
+PcdColour pcd_show_colour (const PcdClientMigration *migration);
+
 /**
  * pcd_show_block:
  * @look: (nullable): %NULL: nothing could be seen

@@ -6,10 +6,13 @@
 
 #include <string.h>
 
+#define FIRST_CALM 5 /* of the ranks */
+
 struct _PcdTopModel {
   PcdClientState *state; /* (nullable) */
   GHashTable *by_path;   /* path to PcdTopRow */
-  GPtrArray *order;      /* of the same rows */
+  GPtrArray *order;      /* of those rows whose names match */
+  char *filter;          /* (nullable): folded */
   PcdTopSort sort;
   gboolean reversed;
   char *selected_path; /* (nullable) */
@@ -35,6 +38,7 @@ pcd_top_model_free (PcdTopModel *self)
   g_ptr_array_unref (self->order);
   g_hash_table_unref (self->by_path);
   pcd_client_state_free (self->state);
+  g_free (self->filter);
   g_free (self->selected_path);
   g_free (self);
 }
@@ -63,11 +67,11 @@ rank_of (const PcdClientMigration *m)
   if (is (m->phase, pcd_phase_to_string (PCD_PHASE_RECOVERING)))
     return 3;
   if (m->unattended || is (m->flow, pcd_flow_to_string (PCD_FLOW_SLOW)))
-    return 4;
+    return FIRST_CALM - 1;
   for (guint i = 0; i < G_N_ELEMENTS (calm); i++)
     if (is (m->phase, pcd_phase_to_string (calm[i])))
-      return 5 + (int)i;
-  return 5 + (int)G_N_ELEMENTS (calm);
+      return FIRST_CALM + (int)i;
+  return FIRST_CALM + (int)G_N_ELEMENTS (calm);
 }
 
 static int
@@ -118,13 +122,33 @@ select_row (PcdTopModel *self, guint index)
   if (self->order->len == 0)
     return;
   self->selected = MIN (index, self->order->len - 1);
-  self->selected_path = g_strdup (pcd_top_model_get_row (self, self->selected)->migration->path);
+  if (self->selected > 0)
+    self->selected_path = g_strdup (pcd_top_model_get_row (self, self->selected)->migration->path);
 }
 
-/* The selection stays with its migration; if that is gone, with its place. */
+static gboolean
+matches (const PcdTopModel *self, const PcdTopRow *row)
+{
+  if (!self->filter)
+    return TRUE;
+  g_autofree char *valid = g_utf8_make_valid (row->migration->name, -1);
+  g_autofree char *folded = g_utf8_casefold (valid, -1);
+  return strstr (folded, self->filter) != NULL;
+}
+
+/* The selection stays with its migration; if that is gone, with its place. The first row is the
+ * first, whichever that is: whoever has chosen nothing must not lose sight of the worst. */
 static void
 arrange (PcdTopModel *self)
 {
+  GHashTableIter all;
+  PcdTopRow *row;
+
+  g_ptr_array_set_size (self->order, 0);
+  g_hash_table_iter_init (&all, self->by_path);
+  while (g_hash_table_iter_next (&all, NULL, (gpointer *)&row))
+    if (matches (self, row))
+      g_ptr_array_add (self->order, row);
   g_ptr_array_sort_with_data (self->order, compare_rows, self);
   for (guint i = 0; i < self->order->len; i++)
     if (g_strcmp0 (pcd_top_model_get_row (self, i)->migration->path, self->selected_path) == 0) {
@@ -149,13 +173,19 @@ pcd_top_model_reverse (PcdTopModel *self)
   arrange (self);
 }
 
-const char *
-pcd_top_model_describe_sort (const PcdTopModel *self)
+void
+pcd_top_model_filter (PcdTopModel *self, const char *text)
 {
-  static const char *const names[PCD_TOP_N_SORTS] = { "trouble", "name", "blocked", "rate",
-                                                      "since" };
+  g_clear_pointer (&self->filter, g_free);
+  if (text && *text)
+    self->filter = g_utf8_casefold (text, -1);
+  arrange (self);
+}
 
-  return names[self->sort];
+PcdTopSort
+pcd_top_model_get_sort (const PcdTopModel *self)
+{
+  return self->sort;
 }
 
 gboolean
@@ -193,7 +223,6 @@ pcd_top_model_set_state (PcdTopModel *self, PcdClientState *state)
 {
   GHashTable *rows = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
 
-  g_ptr_array_set_size (self->order, 0);
   for (guint i = 0; i < state->migrations->len; i++) {
     PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
     PcdTopRow *row = NULL;
@@ -209,7 +238,6 @@ pcd_top_model_set_state (PcdTopModel *self, PcdClientState *state)
     if (!migration->asked)
       row->rate = -1;
     g_hash_table_insert (rows, g_strdup (migration->path), row);
-    g_ptr_array_add (self->order, row);
   }
   g_hash_table_unref (self->by_path);
   self->by_path = rows;
@@ -258,8 +286,11 @@ push (gint64 *ring, gint64 value)
 void
 pcd_top_model_tick (PcdTopModel *self)
 {
-  for (guint i = 0; i < self->order->len; i++) {
-    PcdTopRow *row = g_ptr_array_index (self->order, i);
+  GHashTableIter all;
+  PcdTopRow *row;
+
+  g_hash_table_iter_init (&all, self->by_path);
+  while (g_hash_table_iter_next (&all, NULL, (gpointer *)&row)) {
     push (row->rates, row->fresh ? row->rate : -1);
     push (row->blocked, row->migration->measured ? (gint64)row->migration->n_blocked_vcpus : -1);
     row->fresh = FALSE;
@@ -273,12 +304,21 @@ pcd_top_model_get_n (const PcdTopModel *self)
 }
 
 guint
+pcd_top_model_get_n_all (const PcdTopModel *self)
+{
+  return g_hash_table_size (self->by_path);
+}
+
+guint
 pcd_top_model_get_n_in_trouble (const PcdTopModel *self)
 {
+  GHashTableIter all;
+  PcdTopRow *row;
   guint n = 0;
 
-  for (guint i = 0; i < self->order->len; i++)
-    n += rank_of (pcd_top_model_get_row (self, i)->migration) < 5;
+  g_hash_table_iter_init (&all, self->by_path);
+  while (g_hash_table_iter_next (&all, NULL, (gpointer *)&row))
+    n += rank_of (row->migration) < FIRST_CALM;
   return n;
 }
 

@@ -65,17 +65,29 @@ void pcd_top_model_tick (PcdTopModel *model);
 /* Also ends a reversal. */
 void pcd_top_model_sort (PcdTopModel *model, PcdTopSort sort);
 void pcd_top_model_reverse (PcdTopModel *model);
-const char *pcd_top_model_describe_sort (const PcdTopModel *model);
+PcdTopSort pcd_top_model_get_sort (const PcdTopModel *model);
 gboolean pcd_top_model_is_reversed (const PcdTopModel *model);
 
+/**
+ * pcd_top_model_filter:
+ * @text: (nullable): what a name must have in it, whatever the case; empty or %NULL: nothing
+ *
+ * Rows that do not match are not shown, but live on.
+ */
+void pcd_top_model_filter (PcdTopModel *model, const char *text);
+
+/* Rows that match. */
 guint pcd_top_model_get_n (const PcdTopModel *model);
-/* Not ended, and neither flowing nor in an early phase. */
+/* Rows, whether or not they match. */
+guint pcd_top_model_get_n_all (const PcdTopModel *model);
+/* Not ended, and neither flowing nor in an early phase; of all rows. */
 guint pcd_top_model_get_n_in_trouble (const PcdTopModel *model);
 const PcdTopRow *pcd_top_model_get_row (const PcdTopModel *model, guint index);
 /* Returns: (nullable): %NULL if there is no row */
 const PcdTopRow *pcd_top_model_find (const PcdTopModel *model, const char *path);
 
-/* Moves the selection, as far as there are rows. */
+/* Moves the selection, as far as there are rows. It stays with its migration while the order
+ * changes; but on the first row it stays there. */
 void pcd_top_model_move (PcdTopModel *model, int by);
 guint pcd_top_model_get_selected (const PcdTopModel *model);
 

@@ -2,36 +2,55 @@
 /* ncurses compares with what is on the screen already, and writes only what differs: no flicker. */
 #include "ctl/pcd-top-screen.h"
 
-#include "core/pcd-types.h"
-#include "ctl/pcd-show.h"
-#include "ctl/pcd-terminal.h"
 #include "ctl/pcd-top-text.h"
 
-/* ncurses' own bool would do, but its names are many: last, and here only. */
 #include <glib/gi18n.h>
-#include <ncurses.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+/* ncurses' own bool would do, but its names are many: last, and here only. */
+#include <ncurses.h>
 
 #define ESCAPE_MSEC 50 /* an Esc that nothing follows for so long is the key */
 #define OTHER_LINES 5  /* title, heads; detail, message, keys */
+#define PANE_OTHERS 3  /* title; message, keys */
 
 enum { PAIR_BAD = 1, PAIR_WARN, PAIR_GOOD };
 
 static struct {
   SCREEN *screen;
   PcdTerminal terminal;
+  gboolean has_colours;
 } screen;
 
-gboolean
+/* Without a cursor that can be put somewhere there is no full screen: TERM=dumb. */
+static gboolean
+can_paint (void)
+{
+  const char *move_cursor = tigetstr ("cup");
+
+  return move_cursor && move_cursor != (char *)-1;
+}
+
+char *
 pcd_top_screen_open (void)
 {
-  screen.terminal = pcd_terminal_of (STDOUT_FILENO);
+  const char *term = g_getenv ("TERM");
+
+  if (!term || !*term)
+    return g_strdup (_ ("TERM is not set, which would tell the type of the terminal"));
   use_env (TRUE);
   use_tioctl (TRUE); /* an exported COLUMNS would survive no resize */
   screen.screen = newterm (NULL, stdout, stdin);
   if (!screen.screen)
-    return FALSE;
+    return g_strdup_printf (_ ("this host does not know a terminal of type '%s'"), term);
+  if (!can_paint ()) {
+    pcd_top_screen_close ();
+    return g_strdup_printf (_ ("a terminal of type '%s' cannot show a full screen"), term);
+  }
+  screen.terminal = pcd_terminal_of (STDOUT_FILENO);
+  screen.has_colours = screen.terminal.colour && has_colors ();
+  screen.terminal.colour = TRUE; /* of what is painted for us: bold and dim remain */
   set_escdelay (ESCAPE_MSEC);
   cbreak ();
   noecho ();
@@ -39,15 +58,14 @@ pcd_top_screen_open (void)
   keypad (stdscr, TRUE);
   nodelay (stdscr, TRUE);
   curs_set (0);
-  screen.terminal.colour = screen.terminal.colour && has_colors ();
-  if (screen.terminal.colour) {
+  if (screen.has_colours) {
     start_color ();
     use_default_colors ();
     init_pair (PAIR_BAD, COLOR_RED, -1);
     init_pair (PAIR_WARN, COLOR_YELLOW, -1);
     init_pair (PAIR_GOOD, COLOR_GREEN, -1);
   }
-  return TRUE;
+  return NULL;
 }
 
 void
@@ -55,9 +73,19 @@ pcd_top_screen_close (void)
 {
   if (!screen.screen)
     return;
-  endwin ();
+  if (!isendwin ())
+    endwin ();
   delscreen (screen.screen);
   screen.screen = NULL;
+}
+
+void
+pcd_top_screen_leave (void)
+{
+  /* Twice would put the cursor where it was when top began. */
+  if (!isendwin ())
+    endwin ();
+  clearok (curscr, TRUE);
 }
 
 void
@@ -69,16 +97,53 @@ pcd_top_screen_resize (void)
     resizeterm (size.ws_row, size.ws_col);
 }
 
-guint
-pcd_top_screen_get_columns (void)
+const PcdTerminal *
+pcd_top_screen_get_terminal (void)
 {
-  return (guint)COLS;
+  screen.terminal.columns = (guint)COLS;
+  return &screen.terminal;
+}
+
+static guint
+lines_but (int others)
+{
+  return LINES > others ? (guint)(LINES - others) : 0;
 }
 
 guint
 pcd_top_screen_get_height (void)
 {
-  return LINES > OTHER_LINES ? (guint)(LINES - OTHER_LINES) : 0;
+  return lines_but (OTHER_LINES);
+}
+
+guint
+pcd_top_screen_get_pane_height (void)
+{
+  return lines_but (PANE_OTHERS);
+}
+
+/* ---- drawing ---- */
+
+/* Without colours, what is bad is bold all the same. */
+static attr_t
+attributes_of (PcdColour colour)
+{
+  const gboolean has = screen.has_colours;
+
+  switch (colour) {
+  case PCD_COLOUR_GOOD:
+    return has ? (attr_t)COLOR_PAIR (PAIR_GOOD) : A_NORMAL;
+  case PCD_COLOUR_WARN:
+    return has ? (attr_t)COLOR_PAIR (PAIR_WARN) : A_NORMAL;
+  case PCD_COLOUR_BAD:
+    return A_BOLD | (has ? (attr_t)COLOR_PAIR (PAIR_BAD) : A_NORMAL);
+  case PCD_COLOUR_FAINT:
+    return A_DIM;
+  case PCD_COLOUR_STRONG:
+    return A_BOLD;
+  default:
+    return A_NORMAL;
+  }
 }
 
 static void
@@ -92,24 +157,21 @@ put (int line, attr_t attributes, const char *text)
   attrset (A_NORMAL);
 }
 
-static attr_t
-colour (int pair)
+static void
+put_row (int line, const PcdTopPicture *picture, const PcdTopRow *row, const guint *widths)
 {
-  return screen.terminal.colour ? (attr_t)COLOR_PAIR (pair) : A_NORMAL;
-}
+  int column = 0;
 
-static attr_t
-attributes_of (const PcdTopPicture *picture, const PcdClientMigration *m)
-{
-  if (picture->old || pcd_show_has_ended (m))
-    return A_DIM;
-  if (g_str_equal (m->phase, pcd_phase_to_string (PCD_PHASE_PAUSED)) ||
-      g_str_equal (m->flow, pcd_flow_to_string (PCD_FLOW_STALLED)))
-    return colour (PAIR_BAD) | A_BOLD;
-  if (m->unattended || g_str_equal (m->flow, pcd_flow_to_string (PCD_FLOW_SLOW)) ||
-      g_str_equal (m->phase, pcd_phase_to_string (PCD_PHASE_RECOVERING)))
-    return colour (PAIR_WARN);
-  return colour (PAIR_GOOD);
+  move (line, 0);
+  for (guint i = 0; i < PCD_TOP_N_COLUMNS; i++) {
+    if (widths[i] == 0)
+      continue;
+    g_autofree char *cell = pcd_top_cell (row, i, widths, screen.terminal.unicode, picture->now);
+    attrset (attributes_of (pcd_top_cell_colour (row, i)));
+    mvaddstr (line, column, cell);
+    column += (int)widths[i] + 1;
+  }
+  attrset (A_NORMAL);
 }
 
 static void
@@ -118,78 +180,120 @@ draw_rows (const PcdTopPicture *picture)
   const guint height = pcd_top_screen_get_height ();
   const guint n = pcd_top_model_get_n (picture->model);
   const guint first = pcd_top_model_fit (picture->model, height);
+  const gboolean unicode = screen.terminal.unicode;
   guint widths[PCD_TOP_N_COLUMNS];
 
   pcd_top_lay_out ((guint)COLS, widths);
-  g_autofree char *titles = pcd_top_row_to_text (NULL, widths, screen.terminal.unicode, 0);
+  g_autofree char *titles = pcd_top_row_to_text (NULL, widths, unicode, 0);
   put (1, A_BOLD | A_UNDERLINE, titles);
   for (guint i = first; i < n && i - first < height; i++) {
     const PcdTopRow *row = pcd_top_model_get_row (picture->model, i);
-    g_autofree char *text =
-        pcd_top_row_to_text (row, widths, screen.terminal.unicode, picture->now);
-    const attr_t selected = i == pcd_top_model_get_selected (picture->model) ? A_REVERSE : 0;
-    put ((int)(2 + i - first), attributes_of (picture, row->migration) | selected, text);
+    const gboolean is_selected = i == pcd_top_model_get_selected (picture->model);
+    const int line = (int)(2 + i - first);
+    if (!is_selected && !picture->is_old) {
+      put_row (line, picture, row, widths);
+      continue;
+    }
+    g_autofree char *text = pcd_top_row_to_text (row, widths, unicode, picture->now);
+    put (line, (picture->is_old ? A_DIM : 0) | (is_selected ? A_REVERSE : 0), text);
   }
-  if (n == 0)
-    return;
-  const PcdClientMigration *m =
-      pcd_top_model_get_row (picture->model, pcd_top_model_get_selected (picture->model))
-          ->migration;
-  g_autofree char *deeds = pcd_top_deeds (m, picture->now);
-  g_autofree char *detail = g_strdup_printf (
-      "%s: %s%s%s%s%s%s", m->name, deeds, *m->last_action ? _ ("; did ") : "", m->last_action,
-      *m->last_action ? ": " : "", m->last_outcome, *m->last_action ? "" : "");
-  put (LINES - 3, A_DIM, detail);
+  if (n == 0 && height > 0)
+    put (3, A_NORMAL, picture->nothing);
+  put (LINES - 3, picture->is_old ? attributes_of (PCD_COLOUR_WARN) : A_DIM, picture->detail);
+}
+
+/* The length of a command of pcd_terminal_paint (), or 0. */
+static gsize
+find_colour (const char *text, PcdColour *ret_colour)
+{
+  static const struct {
+    const char *code;
+    PcdColour colour;
+  } codes[] = {
+    { "\033[32m", PCD_COLOUR_GOOD },  { "\033[33m", PCD_COLOUR_WARN },
+    { "\033[1;31m", PCD_COLOUR_BAD }, { "\033[2m", PCD_COLOUR_FAINT },
+    { "\033[1m", PCD_COLOUR_STRONG }, { "\033[0m", PCD_COLOUR_NONE },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
+    if (g_str_has_prefix (text, codes[i].code)) {
+      *ret_colour = codes[i].colour;
+      return strlen (codes[i].code);
+    }
+  return 0;
+}
+
+/* A painted line: what else stands in it is never taken for a command. */
+static void
+put_painted (int line, const char *text)
+{
+  guint left = (guint)COLS;
+
+  move (line, 0);
+  while (*text && left > 0) {
+    PcdColour colour;
+    const gsize command = find_colour (text, &colour);
+    if (command > 0) {
+      attrset (attributes_of (colour));
+      text += command;
+      continue;
+    }
+    const char *end = strchr (text + 1, '\033');
+    g_autofree char *piece = end ? g_strndup (text, (gsize)(end - text)) : g_strdup (text);
+    const guint width = MIN (pcd_top_width (piece, screen.terminal.unicode), left);
+    g_autofree char *fitted = pcd_top_fit (piece, width, screen.terminal.unicode);
+    addstr (fitted);
+    left -= width;
+    text += strlen (piece);
+  }
+  attrset (A_NORMAL);
 }
 
 static void
 draw_pane (PcdTopPicture *picture)
 {
   g_auto (GStrv) lines = g_strsplit (picture->pane, "\n", -1);
-  const guint height = pcd_top_screen_get_height () + 1;
-  const guint n = g_strv_length (lines);
+  const guint height = pcd_top_screen_get_pane_height ();
+  guint n = g_strv_length (lines);
 
+  while (n > 0 && !*lines[n - 1])
+    n--;
   picture->pane_first = MIN (picture->pane_first, n > height ? n - height : 0);
   for (guint i = picture->pane_first; i < n && i - picture->pane_first < height; i++)
-    put ((int)(2 + i - picture->pane_first), A_NORMAL, lines[i]);
-}
-
-static void
-draw_title (const PcdTopPicture *picture)
-{
-  const guint n = pcd_top_model_get_n (picture->model);
-  g_autofree char *title =
-      picture->old
-          ? g_strdup_printf (_ ("postcopyctl top: last known: %s"), picture->old)
-          : g_strdup_printf (_ ("postcopyctl top: %u migration%s, %u in trouble, by %s%s"), n,
-                             n == 1 ? "" : "s", pcd_top_model_get_n_in_trouble (picture->model),
-                             pcd_top_model_describe_sort (picture->model),
-                             pcd_top_model_is_reversed (picture->model) ? _ (", reversed") : "");
-
-  put (0, A_BOLD | (picture->old ? colour (PAIR_WARN) : 0), title);
+    put_painted ((int)(1 + i - picture->pane_first), lines[i]);
+  if (n <= height)
+    return;
+  g_autofree char *position = g_strdup_printf (_ (" %u-%u of %u "), picture->pane_first + 1,
+                                               MIN (picture->pane_first + height, n), n);
+  const guint width = pcd_top_width (position, screen.terminal.unicode);
+  if (width >= (guint)COLS)
+    return;
+  attrset (A_REVERSE);
+  mvaddstr (0, COLS - (int)width, position);
+  attrset (A_NORMAL);
 }
 
 void
 pcd_top_screen_draw (PcdTopPicture *picture)
 {
   erase ();
-  draw_title (picture);
+  put (0, A_BOLD | (picture->is_old ? attributes_of (PCD_COLOUR_WARN) : 0), picture->title);
   if (picture->pane)
     draw_pane (picture);
   else
     draw_rows (picture);
   put (LINES - 2, A_BOLD, picture->message);
-  put (LINES - 1, A_REVERSE,
-       picture->pane ? "Esc back  q quit"
-                     : "q quit ? help h hold c recover i inspect  sort: p n b r t, R turns");
+  put (LINES - 1, A_REVERSE, picture->keys);
   refresh ();
 }
+
+/* ---- keys ---- */
 
 int
 pcd_top_screen_get_key (void)
 {
   static const struct {
-    int code;
+    wint_t code;
     int key;
   } keys[] = {
     { KEY_UP, PCD_TOP_KEY_UP },
@@ -198,17 +302,21 @@ pcd_top_screen_get_key (void)
     { KEY_NPAGE, PCD_TOP_KEY_PAGE_DOWN },
     { KEY_HOME, PCD_TOP_KEY_HOME },
     { KEY_END, PCD_TOP_KEY_END },
+    { KEY_BACKSPACE, PCD_TOP_KEY_BACKSPACE },
     { KEY_ENTER, '\n' },
-    { '\r', '\n' },
-    { 'k', PCD_TOP_KEY_UP },
-    { 'j', PCD_TOP_KEY_DOWN },
   };
-  const int code = getch ();
+  wint_t code = 0;
+  const int kind = get_wch (&code);
 
-  if (code == ERR)
+  if (kind == ERR)
     return PCD_TOP_KEY_NONE;
-  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
-    if (keys[i].code == code)
-      return keys[i].key;
-  return code < 0x80 ? code : PCD_TOP_KEY_OTHER;
+  if (kind == KEY_CODE_YES) {
+    for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+      if (keys[i].code == code)
+        return keys[i].key;
+    return PCD_TOP_KEY_OTHER;
+  }
+  if (code == '\r')
+    return '\n';
+  return code == 0x7f || code == '\b' ? PCD_TOP_KEY_BACKSPACE : (int)code;
 }

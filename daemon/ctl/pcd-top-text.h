@@ -3,6 +3,7 @@
  * Pure: knows no terminal. */
 #pragma once
 
+#include "ctl/pcd-terminal.h"
 #include "ctl/pcd-top-model.h"
 
 G_BEGIN_DECLS
@@ -17,6 +18,9 @@ G_BEGIN_DECLS
  * Returns: (transfer full): @width columns
  */
 char *pcd_top_sparkline (const gint64 *values, guint width, gint64 max, gboolean unicode);
+
+/* Columns that @text takes; see pcd_top_fit (). */
+guint pcd_top_width (const char *text, gboolean unicode);
 
 /**
  * pcd_top_fit:
@@ -33,17 +37,19 @@ char *pcd_top_age (gint64 usec);
 /* Returns: (transfer full): policy, what is done, what will be. One line, not yet printable. */
 char *pcd_top_deeds (const PcdClientMigration *migration, gint64 now);
 
+/* From left to right: a picture beside its number. */
 typedef enum {
+  PCD_TOP_MARK,
   PCD_TOP_NAME,
   PCD_TOP_ROLE,
   PCD_TOP_PHASE,
   PCD_TOP_FLOW,
   PCD_TOP_SINCE,
   PCD_TOP_BLOCKED,
-  PCD_TOP_MISSING,
-  PCD_TOP_RATE_LINE,
   PCD_TOP_BLOCKED_LINE,
+  PCD_TOP_MISSING,
   PCD_TOP_RATE,
+  PCD_TOP_RATE_LINE,
   PCD_TOP_DEEDS,
   PCD_TOP_N_COLUMNS,
 } PcdTopColumn;
@@ -52,9 +58,23 @@ typedef enum {
  * pcd_top_lay_out:
  * @ret_widths: (array fixed-size=PCD_TOP_N_COLUMNS): 0: not shown. A blank stands between columns
  *
- * What matters least goes first where it is narrow.
+ * What matters least goes first where it is narrow: at 80 columns both pictures are there, at 40
+ * what is wrong, since when, and how many vCPUs wait.
  */
 void pcd_top_lay_out (guint columns, guint *ret_widths);
+
+/**
+ * pcd_top_cell:
+ * @row: (nullable): %NULL: the title
+ * @widths: of all columns
+ *
+ * Returns: (transfer full): exactly as wide as its column
+ */
+char *pcd_top_cell (
+    const PcdTopRow *row, PcdTopColumn column, const guint *widths, gboolean unicode, gint64 now);
+
+/* What its colour means; the words say the same. */
+PcdColour pcd_top_cell_colour (const PcdTopRow *row, PcdTopColumn column);
 
 /**
  * pcd_top_row_to_text:

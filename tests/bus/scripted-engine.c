@@ -36,6 +36,7 @@ struct _PcdEngine {
 typedef struct {
   char *uuid;
   char *name;
+  int pid;
   PcdMigrationView view;
   GPtrArray *sockets;
   GStrv words; /* what the view's strings of `ladder` point into */
@@ -113,6 +114,7 @@ do_migration (PcdEngine *self, char **w)
     m->uuid = g_strdup (w[1]);
     m->name = g_strcompress (w[3]);
     m->sockets = g_ptr_array_new_with_free_func (socket_free);
+    m->pid = 4242;
     m->problem = g_strdup ("the script has said nothing");
     m->vetoes = g_array_new (FALSE, FALSE, sizeof (PcdVetoView));
     m->view = (PcdMigrationView){ .uuid = m->uuid, .name = m->name, .sockets = m->sockets };
@@ -129,11 +131,22 @@ do_migration (PcdEngine *self, char **w)
     .unattended = g_str_equal (w[7], "yes"),
     .qemu = PCD_QEMU_POSTCOPY_ACTIVE,
   };
-  m->view.pid = 4242;
+  m->view.pid = m->pid;
   m->view.measured = TRUE;
   m->view.n_vcpus = 4;
   m->view.n_blocked_vcpus = atoi (w[8]);
   m->view.note = m->view.n_blocked_vcpus == 3 ? "three are blocked" : NULL;
+  TELL (self, changed, &m->view);
+}
+
+/* pid UUID ROLE PID */
+static void
+do_pid (PcdEngine *self, char **w)
+{
+  Migration *m = find (self, w[1], VALUE_OF (w[2], pcd_role_to_string, 2));
+
+  m->pid = atoi (w[3]);
+  m->view.pid = m->pid;
   TELL (self, changed, &m->view);
 }
 
@@ -338,6 +351,8 @@ obey (PcdEngine *self, const char *line)
     do_connection (self, FALSE, line + strlen ("disconnected "));
   else if (g_str_equal (w[0], "migration") && n == 9)
     do_migration (self, w);
+  else if (g_str_equal (w[0], "pid") && n == 4)
+    do_pid (self, w);
   else if (g_str_equal (w[0], "socket") && n == 7)
     do_socket (self, w);
   else if (g_str_equal (w[0], "remove") && n == 3)

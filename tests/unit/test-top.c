@@ -2,6 +2,7 @@
 /* The order, selection, history and words of top. */
 #include "core/pcd-types.h"
 #include "ctl/pcd-top-text.h"
+#include "ctl/pcd-top-threads.h"
 
 #include <string.h>
 
@@ -128,6 +129,11 @@ test_selection (void)
   pcd_top_model_move (model, G_MAXINT / 2);
   g_assert_cmpuint (pcd_top_model_get_selected (model), ==, 5);
   g_assert_cmpuint (pcd_top_model_fit (model, 4), ==, 2);
+  pcd_top_model_move (model, -G_MAXINT / 2);
+  pcd_top_model_sort (model, PCD_TOP_BY_SINCE);
+  g_assert_cmpuint (pcd_top_model_get_selected (model), ==, 0);
+  pcd_top_model_move (model, G_MAXINT / 2);
+  g_assert_cmpuint (pcd_top_model_fit (model, 4), ==, 2);
   pcd_top_model_move (model, -3);
   g_assert_cmpuint (pcd_top_model_fit (model, 4), ==, 2);
   pcd_top_model_move (model, -1);
@@ -202,6 +208,29 @@ test_fit (void)
   }
 }
 
+/* A filter hides rows, whatever their case, and forgets nothing of them. */
+static void
+test_filter (void)
+{
+  g_autoptr (PcdTopModel) model = make_model ();
+  const PcdProgress progress = { .known = TRUE, .page_size = 4096, .rate = 4096 * 5 };
+
+  pcd_top_model_move (model, 1);
+  pcd_top_model_filter (model, "PAUSED");
+  g_autofree char *paused = order_of (model);
+  g_assert_cmpstr (paused, ==, "paused-more paused");
+  g_assert_cmpuint (pcd_top_model_get_selected (model), ==, 1);
+  g_assert_cmpuint (pcd_top_model_get_n_all (model), ==, G_N_ELEMENTS (specs));
+  g_assert_cmpuint (pcd_top_model_get_n_in_trouble (model), ==, 4);
+  pcd_top_model_set_progress (model, "/m/calm", &progress, NULL);
+  pcd_top_model_tick (model);
+  pcd_top_model_filter (model, "no such");
+  g_assert_cmpuint (pcd_top_model_get_n (model), ==, 0);
+  pcd_top_model_filter (model, "");
+  g_assert_cmpuint (pcd_top_model_get_n (model), ==, G_N_ELEMENTS (specs));
+  g_assert_cmpint (pcd_top_model_find (model, "/m/calm")->rates[PCD_TOP_HISTORY - 1], ==, 5);
+}
+
 /* No row may be wider than the terminal, and the name is always there. */
 static void
 test_lay_out (void)
@@ -217,12 +246,139 @@ test_lay_out (void)
     g_assert_cmpint (g_utf8_strlen (titles, -1), <=, columns);
     g_assert_cmpint (g_utf8_strlen (row, -1), ==, g_utf8_strlen (titles, -1));
     g_assert_cmpuint (widths[PCD_TOP_NAME], >, 0);
+    g_assert_true (columns < 40 || (widths[PCD_TOP_PHASE] && widths[PCD_TOP_BLOCKED]));
+    g_assert_true (columns < 60 || (widths[PCD_TOP_FLOW] && widths[PCD_TOP_BLOCKED_LINE]));
+    g_assert_true (columns < 80 || (widths[PCD_TOP_RATE_LINE] && widths[PCD_TOP_MISSING]));
+    g_assert_true (columns < 200 || g_utf8_strlen (titles, -1) == columns);
   }
-  pcd_top_lay_out (60, widths);
-  g_autofree char *row = pcd_top_row_to_text (pcd_top_model_get_row (model, 0), widths, TRUE, NOW);
-  g_assert_nonnull (strstr (row, "paused-more"));
-  g_assert_nonnull (strstr (row, "3/4"));
-  g_assert_nonnull (strstr (row, "12s"));
+}
+
+static void
+test_rows (void)
+{
+  static const struct {
+    guint columns, row;
+    gboolean unicode;
+    const char *text;
+  } cases[] = {
+    { 40, 0, TRUE, "! paused-more  paused     12s    3/4    " },
+    { 40, 2, FALSE, "~ stalled      stalled    7s     2/4    " },
+    { 60, 3, TRUE, "▲ slow          postcopy   slow        3s     4/4          █" },
+    { 80, 2, TRUE,
+      "▲ stalled      src postcopy   stalled     7s     2/4          ▅ 1.0 GiB        █" },
+    { 80, 6, FALSE,
+      ". ended        src completed  -           6m40s  0/4          _ -               " },
+  };
+  g_autoptr (PcdTopModel) model = make_model ();
+  const PcdProgress progress = {
+    .known = TRUE, .page_size = 4096, .rate = 4096 * 5, .remaining = 1 << 30
+  };
+  guint widths[PCD_TOP_N_COLUMNS];
+
+  pcd_top_model_set_progress (model, "/m/stalled", &progress, NULL);
+  pcd_top_model_tick (model);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    const PcdTopRow *row = pcd_top_model_get_row (model, cases[i].row);
+    pcd_top_lay_out (cases[i].columns, widths);
+    g_autofree char *text = pcd_top_row_to_text (row, widths, cases[i].unicode, NOW);
+    g_assert_cmpstr (text, ==, cases[i].text);
+  }
+}
+
+/* The end of a long name is what tells it from others. */
+static void
+test_long_names (void)
+{
+  static const Spec long_names[] = {
+    { "web_frontend_production_03", "postcopy", "flowing", 0, 50 },
+    { "web_frontend_production_04", "postcopy", "flowing", 0, 50 },
+  };
+  g_autoptr (PcdTopModel) model = pcd_top_model_new ();
+  guint widths[PCD_TOP_N_COLUMNS];
+
+  pcd_top_model_set_state (model, make_state (long_names, G_N_ELEMENTS (long_names)));
+  pcd_top_lay_out (80, widths);
+  const PcdTopRow *row = pcd_top_model_get_row (model, 1);
+  g_autofree char *name = pcd_top_cell (row, PCD_TOP_NAME, widths, TRUE, NOW);
+  g_autofree char *ascii = pcd_top_cell (row, PCD_TOP_NAME, widths, FALSE, NOW);
+  g_assert_cmpstr (name, ==, "web_fro…n_04");
+  g_assert_cmpstr (ascii, ==, "web_fro~n_04");
+}
+
+static void
+test_colours (void)
+{
+  static const struct {
+    guint row;
+    PcdColour phase, name, blocked, rate;
+  } cases[] = {
+    { 0, PCD_COLOUR_BAD, PCD_COLOUR_STRONG, PCD_COLOUR_WARN, PCD_COLOUR_NONE },
+    { 3, PCD_COLOUR_WARN, PCD_COLOUR_NONE, PCD_COLOUR_BAD, PCD_COLOUR_NONE },
+    { 4, PCD_COLOUR_GOOD, PCD_COLOUR_NONE, PCD_COLOUR_NONE, PCD_COLOUR_NONE },
+    { 6, PCD_COLOUR_FAINT, PCD_COLOUR_FAINT, PCD_COLOUR_FAINT, PCD_COLOUR_FAINT },
+  };
+  g_autoptr (PcdTopModel) model = make_model ();
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    const PcdTopRow *row = pcd_top_model_get_row (model, cases[i].row);
+    g_assert_cmpint (pcd_top_cell_colour (row, PCD_TOP_PHASE), ==, cases[i].phase);
+    g_assert_cmpint (pcd_top_cell_colour (row, PCD_TOP_NAME), ==, cases[i].name);
+    g_assert_cmpint (pcd_top_cell_colour (row, PCD_TOP_BLOCKED_LINE), ==, cases[i].blocked);
+    g_assert_cmpint (pcd_top_cell_colour (row, PCD_TOP_RATE), ==, cases[i].rate);
+  }
+}
+
+static PcdThread
+thread_of (int tid, const char *name, int vcpu, PcdAnswer blocked)
+{
+  const gboolean waits = blocked == PCD_ANSWER_YES;
+
+  return (PcdThread){
+    .tid = tid,
+    .name = (char *)name,
+    .state = 'S',
+    .class = { .is_vcpu = vcpu >= 0,
+               .vcpu = vcpu,
+               .blocked = blocked,
+               .path = waits ? PCD_FAULT_PATH_KERNEL_COPY : PCD_FAULT_PATH_NONE,
+               .kickable = waits ? PCD_ANSWER_NO : PCD_ANSWER_YES,
+               .traceable = waits ? PCD_ANSWER_NO : PCD_ANSWER_YES,
+               .reason = "only a fatal signal gets it out" },
+    .blocked_usec = waits ? 1500000 : -1,
+  };
+}
+
+/* What waits comes first; no line is wider than the screen, but for what is not to be broken. */
+static void
+test_threads (void)
+{
+  static const guint columns[] = { 40, 60, 80, 100, 179, 200 };
+  g_autoptr (GPtrArray) threads = g_ptr_array_new ();
+  PcdThread all[] = {
+    thread_of (100, "qemu-system-x86", -1, PCD_ANSWER_NO),
+    thread_of (101, "CPU 0/KVM", 0, PCD_ANSWER_NO),
+    thread_of (102, "CPU 1/KVM", 1, PCD_ANSWER_YES),
+    thread_of (103, "ba\033[2Jd", -1, PCD_ANSWER_YES),
+  };
+  const PcdThreadReport report = { .pid = 100, .threads = threads, .n_vcpus = 2 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (all); i++)
+    g_ptr_array_add (threads, &all[i]);
+  for (guint i = 0; i < G_N_ELEMENTS (columns); i++) {
+    const PcdTerminal terminal = { .columns = columns[i], .unicode = TRUE };
+    g_autofree char *text = pcd_top_threads_to_text (&report, &terminal);
+    g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+    for (guint j = 0; lines[j]; j++)
+      g_assert_cmpint (g_utf8_strlen (lines[j], -1), <=, columns[i]);
+    g_assert_null (strchr (text, '\033'));
+    g_assert_nonnull (strstr (text, "ba?[2Jd"));
+    const char *waits = strstr (text, "102 "), *other = strstr (text, "103 "),
+               *vcpu = strstr (text, "101 "), *main_thread = strstr (text, "100 ");
+    g_assert_true (waits < other && other < vcpu && vcpu < main_thread);
+    g_assert_true (columns[i] < 80 || strstr (text, "kernel-side-copy"));
+    g_assert_true (strstr (waits, "only a fatal signal"));
+    g_assert_cmpint (strcspn (waits, "\n") > strcspn (waits, "f"), ==, columns[i] >= 180);
+  }
 }
 
 int
@@ -234,6 +390,11 @@ main (int argc, char **argv)
   g_test_add_func ("/top/history", test_history);
   g_test_add_func ("/top/sparkline", test_sparkline);
   g_test_add_func ("/top/fit", test_fit);
+  g_test_add_func ("/top/filter", test_filter);
   g_test_add_func ("/top/lay-out", test_lay_out);
+  g_test_add_func ("/top/rows", test_rows);
+  g_test_add_func ("/top/long-names", test_long_names);
+  g_test_add_func ("/top/colours", test_colours);
+  g_test_add_func ("/top/threads", test_threads);
   return g_test_run ();
 }
