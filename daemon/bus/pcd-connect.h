@@ -19,4 +19,23 @@ G_BEGIN_DECLS
  */
 GDBusConnection *pcd_bus_connect (const char *address, guint deadline_msec, GError **error);
 
+/**
+ * PcdBusConnected:
+ * @connection: (transfer full) (nullable): %NULL and @error, as of pcd_bus_connect ()
+ */
+typedef void (*PcdBusConnected) (GDBusConnection *connection, const GError *error, gpointer data);
+
+/**
+ * pcd_bus_connect_async:
+ * @cancellable: once it is cancelled, @connected is not called any more
+ * @connected: called once, from the default main context
+ *
+ * As pcd_bus_connect (), without waiting.
+ */
+void pcd_bus_connect_async (const char *address,
+                            guint deadline_msec,
+                            GCancellable *cancellable,
+                            PcdBusConnected connected,
+                            gpointer data);
+
 G_END_DECLS

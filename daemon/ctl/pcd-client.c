@@ -278,25 +278,6 @@ complain_answer (PcdClient *self, const char *method, GError *error)
                                               : PCD_EXIT_FAILED;
 }
 
-typedef struct {
-  PcdClientAnswer answer;
-  gpointer data;
-} Question;
-
-static void
-on_answer (GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autofree Question *question = data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply =
-      g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
-
-  /* The client may be gone then. */
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    return;
-  question->answer (reply, error, question->data);
-}
-
 void
 pcd_client_ask (PcdClient *self,
                 const char *path,
@@ -307,17 +288,11 @@ pcd_client_ask (PcdClient *self,
                 PcdClientAnswer answer,
                 gpointer data)
 {
-  Question *question = g_new0 (Question, 1);
+  const PcdClientAim aim = { self->connection, self->owner, self->cancellable };
 
-  (void)pcd_bus_error_quark ();
   self->acts |= !g_str_has_prefix (method, "Get");
-  question->answer = answer;
-  question->data = data;
-  g_dbus_connection_call (self->connection, self->owner, path, "org.postcopyd.Migration1", method,
-                          arguments, G_VARIANT_TYPE (reply_type),
-                          G_DBUS_CALL_FLAGS_NO_AUTO_START |
-                              G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
-                          timeout_msec, self->cancellable, on_answer, question);
+  pcd_client_aim_ask (&aim, path, "org.postcopyd.Migration1", method, arguments, reply_type,
+                      timeout_msec, answer, data, NULL);
 }
 
 int

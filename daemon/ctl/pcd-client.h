@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/pcd-record.h"
+#include "ctl/pcd-client-ask.h"
 #include "ctl/pcd-client-state.h"
 #include "ctl/pcd-verb.h"
 
@@ -76,12 +77,6 @@ int pcd_client_call (PcdClient *client,
                      const char *reply_type,
                      int timeout_msec,
                      GVariant **ret_reply);
-
-/**
- * PcdClientAnswer:
- * @reply: (nullable): the answer, or %NULL and @error
- */
-typedef void (*PcdClientAnswer) (GVariant *reply, const GError *error, gpointer data);
 
 /**
  * pcd_client_ask:

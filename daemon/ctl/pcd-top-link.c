@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Connects, watches the daemon's name, and asks for everything whenever something has changed. */
+/* Connects, watches the daemon's name, and asks for everything whenever something has changed. How
+ * that is done without blocking: pcd-connect.h, pcd-client-ask.h. */
 #include "ctl/pcd-top-link.h"
 
 #include "bus/pcd-address.h"
-#include "bus/pcd-bus-error.h"
+#include "bus/pcd-connect.h"
 
 #include <glib/gi18n.h>
 
@@ -17,8 +18,7 @@ struct _PcdTopLink {
   gpointer data;
   GDBusConnection *connection;
   char *owner;               /* (nullable): unique name of the daemon */
-  GCancellable *cancellable; /* of all calls */
-  struct _Attempt *attempt;  /* (nullable): to connect */
+  GCancellable *cancellable; /* of everything under way */
   guint watch_id;
   guint signal_id;
   guint retry_id;
@@ -26,15 +26,7 @@ struct _PcdTopLink {
   gboolean asking;
   gboolean again; /* something changed meanwhile */
   gint64 asked;
-  GVariant *objects; /* half of the answer */
 };
-
-/* Outlives the link if that is freed first. */
-typedef struct _Attempt {
-  PcdTopLink *link; /* (nullable) */
-  GCancellable *cancellable;
-  guint timeout_id;
-} Attempt;
 
 static void start_connecting (PcdTopLink *self);
 static void refresh (PcdTopLink *self);
@@ -81,71 +73,32 @@ tell_lost (PcdTopLink *self, const char *what, const GError *error)
 
 /* ---- asking for everything ---- */
 
-static void
-call (PcdTopLink *self,
-      const char *interface,
-      const char *method,
-      GVariant *arguments,
-      const char *reply_type,
-      GAsyncReadyCallback callback)
+static PcdClientAim
+aim_of (const PcdTopLink *self)
 {
-  g_dbus_connection_call (self->connection, self->owner, PCD_BUS_PATH, interface, method, arguments,
-                          G_VARIANT_TYPE (reply_type), G_DBUS_CALL_FLAGS_NO_AUTO_START,
-                          DEADLINE_MSEC, self->cancellable, callback, self);
-}
-
-/* %NULL: the link may be gone, or has told already. */
-static GVariant *
-finish (GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autoptr (GError) error = NULL;
-  GVariant *reply = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
-
-  if (reply || g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    return reply;
-  PcdTopLink *self = data;
-  self->asking = FALSE;
-  if (self->owner) {
-    tell_lost (self, _ ("postcopyd did not answer"), error);
-    refresh_in (self, RETRY_MSEC);
-  }
-  return NULL;
+  return (PcdClientAim){ self->connection, self->owner, self->cancellable };
 }
 
 static void
-on_manager (GObject *source, GAsyncResult *result, gpointer data)
+on_state (PcdClientState *state, const GError *error, gpointer data)
 {
-  g_autoptr (GVariant) reply = finish (source, result, data);
-
-  if (!reply)
-    return;
   PcdTopLink *self = data;
-  g_autoptr (GVariant) objects = g_steal_pointer (&self->objects);
   const gint64 took = g_get_monotonic_time () - self->asked;
+
   self->asking = FALSE;
+  /* The daemon may have left meanwhile, which was told then. */
+  if (!self->owner) {
+    g_clear_pointer (&state, pcd_client_state_free);
+    return;
+  }
+  if (!state) {
+    tell_lost (self, "postcopyd did not answer", error);
+    refresh_in (self, RETRY_MSEC);
+    return;
+  }
   if (self->again)
     refresh_in (self, MAX (SETTLE_MSEC, (guint)(3 * took / G_TIME_SPAN_MILLISECOND)));
-  if (self->owner)
-    self->user->state (pcd_client_state_parse (reply, objects), self->data);
-}
-
-static void
-on_objects (GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autoptr (GVariant) reply = finish (source, result, data);
-
-  if (!reply)
-    return;
-  PcdTopLink *self = data;
-  g_clear_pointer (&self->objects, g_variant_unref);
-  self->objects = g_steal_pointer (&reply);
-  if (!self->owner) {
-    self->asking = FALSE;
-    return;
-  }
-  /* The connection to libvirt is asked last: if it was lost in between, the rows are called old. */
-  call (self, "org.freedesktop.DBus.Properties", "GetAll",
-        g_variant_new ("(s)", "org.postcopyd.Manager1"), "(a{sv})", on_manager);
+  self->user->state (state, self->data);
 }
 
 static void
@@ -153,11 +106,11 @@ refresh (PcdTopLink *self)
 {
   if (!self->owner || self->asking)
     return;
+  const PcdClientAim aim = aim_of (self);
   self->asking = TRUE;
   self->again = FALSE;
   self->asked = g_get_monotonic_time ();
-  call (self, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL, "(a{oa{sa{sv}}})",
-        on_objects);
+  pcd_client_aim_ask_state (&aim, DEADLINE_MSEC, on_state, self);
 }
 
 /* ---- the daemon, and the bus ---- */
@@ -232,52 +185,22 @@ use (PcdTopLink *self, GDBusConnection *connection)
 }
 
 static void
-on_connected (GObject *source, GAsyncResult *result, gpointer data)
+on_connected (GDBusConnection *connection, const GError *error, gpointer data)
 {
-  g_autoptr (GError) error = NULL;
-  g_autofree Attempt *attempt = data;
-  GDBusConnection *connection = g_dbus_connection_new_for_address_finish (result, &error);
-  PcdTopLink *self = attempt->link;
+  PcdTopLink *self = data;
 
-  g_clear_handle_id (&attempt->timeout_id, g_source_remove);
-  g_object_unref (attempt->cancellable);
-  if (!self) {
-    g_clear_object (&connection);
-    return;
-  }
-  self->attempt = NULL;
   if (connection) {
     use (self, connection);
     return;
   }
-  tell_lost (self, _ ("no bus"), error);
+  tell_lost (self, "no bus", error);
   self->retry_id = g_timeout_add (RETRY_MSEC, on_retry, self);
-}
-
-/* A bus may accept, and say nothing. */
-static gboolean
-on_attempt_timeout (gpointer data)
-{
-  Attempt *attempt = data;
-
-  attempt->timeout_id = 0;
-  g_cancellable_cancel (attempt->cancellable);
-  return G_SOURCE_REMOVE;
 }
 
 static void
 start_connecting (PcdTopLink *self)
 {
-  Attempt *attempt = g_new0 (Attempt, 1);
-
-  attempt->link = self;
-  attempt->cancellable = g_cancellable_new ();
-  attempt->timeout_id = g_timeout_add (DEADLINE_MSEC, on_attempt_timeout, attempt);
-  self->attempt = attempt;
-  g_dbus_connection_new_for_address (self->address,
-                                     G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
-                                         G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
-                                     NULL, attempt->cancellable, on_connected, attempt);
+  pcd_bus_connect_async (self->address, DEADLINE_MSEC, self->cancellable, on_connected, self);
 }
 
 PcdTopLink *
@@ -285,7 +208,6 @@ pcd_top_link_new (const char *address, const PcdTopLinkUser *user, gpointer data
 {
   PcdTopLink *self = g_new0 (PcdTopLink, 1);
 
-  (void)pcd_bus_error_quark ();
   self->address = g_strdup (address);
   self->user = user;
   self->data = data;
@@ -299,38 +221,12 @@ pcd_top_link_free (PcdTopLink *self)
 {
   if (!self)
     return;
-  if (self->attempt) {
-    self->attempt->link = NULL;
-    g_cancellable_cancel (self->attempt->cancellable);
-  }
   g_cancellable_cancel (self->cancellable);
   g_clear_handle_id (&self->retry_id, g_source_remove);
   drop (self);
-  g_clear_pointer (&self->objects, g_variant_unref);
   g_object_unref (self->cancellable);
   g_free (self->address);
   g_free (self);
-}
-
-/* ---- asking about one ---- */
-
-typedef struct {
-  PcdClientAnswer answer;
-  gpointer data;
-  GDestroyNotify data_free;
-} Question;
-
-static void
-on_answer (GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autofree Question *question = data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply =
-      g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
-
-  if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    question->answer (reply, error, question->data);
-  question->data_free (question->data);
 }
 
 gboolean
@@ -350,12 +246,8 @@ pcd_top_link_ask (PcdTopLink *self,
     data_free (data);
     return FALSE;
   }
-  Question *question = g_new0 (Question, 1);
-  *question = (Question){ answer, data, data_free };
-  g_dbus_connection_call (self->connection, self->owner, path, "org.postcopyd.Migration1", method,
-                          arguments, G_VARIANT_TYPE (reply_type),
-                          G_DBUS_CALL_FLAGS_NO_AUTO_START |
-                              G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
-                          timeout_msec, self->cancellable, on_answer, question);
+  const PcdClientAim aim = aim_of (self);
+  pcd_client_aim_ask (&aim, path, "org.postcopyd.Migration1", method, arguments, reply_type,
+                      timeout_msec, answer, data, data_free);
   return TRUE;
 }
