@@ -38,6 +38,7 @@ RULE = '''polkit.addRule(function(action, subject) {
 DEFAULTS = 'first 200ms, factor 2, ceiling 10s, attempts 0'
 G = f'migration {U1} source g paused none network no 0'
 H = f'migration {U1} destination g paused none network no 0'
+XTERM = {**os.environ, 'TERM': 'xterm'}  # a dumb one gets no escape sequences
 EINVALID, EPERMISSION, ENOTFOUND = 13, 14, 1  # GIOErrorEnum
 
 
@@ -650,7 +651,8 @@ class TestWait(Orders):
                         f'doing {U1} source memory 3 8')
             terminal, end = pty.openpty()
             process = subprocess.Popen([CTL, '--bus', self.bus.address, 'snapshot', 'g', *words],
-                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=end)
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=end,
+                                       env=XTERM)
             self.addCleanup(end_process, process)
             shown = b''
 
@@ -681,7 +683,8 @@ class TestWait(Orders):
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('4H', 24, 102, 0, 0))
         self.addCleanup(os.close, terminal)
         process = subprocess.Popen([CTL, '--bus', self.bus.address, 'recover', 'g', '--wait'],
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=end)
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=end,
+                                   env=XTERM)
         os.close(end)
         self.addCleanup(end_process, process)
         shown = b''

@@ -136,9 +136,8 @@ class TestDoctor(Case):
         quiet = [self.start('--quiet', '--json'), self.start('--json', before=['-q'])]
         unseen = subprocess.Popen([CTL, *self.args, *self.words], stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        asked = f'asking libvirts, 1 of 2 done, waiting for {self.uri}, '
         for terminal in (wide, plain, piped):
-            terminal.wait(rf'\r{re.escape(asked)}[2-6] s'[:78].encode())
+            terminal.wait(rb'\rasking libvirts, \d of 2 done, waiting for (qemu\+tcp:|test:)//')
         results = [t.end() for t in (wide, narrow, plain, dumb, piped, *quiet)]
         out, err = unseen.communicate(timeout=PATIENCE)
         self.assertNotIn(b'asking', out + err)
@@ -159,7 +158,7 @@ class TestDoctor(Case):
     def test_interrupted(self):
         """Ctrl-C leaves no line, and none of the processes that asked."""
         terminal = self.start()
-        terminal.wait(rb'\rasking libvirts, 1 of 2')
+        terminal.wait(rb'\rasking libvirts, \d of 2')
 
         def askers():
             found = subprocess.run(['pgrep', '-f', f'ask-libvirt={re.escape(self.uri)}'],
