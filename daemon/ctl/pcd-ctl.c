@@ -32,6 +32,34 @@ find_subverb (const PcdVerb *verb, const char *word)
   return NULL;
 }
 
+/* (nullable): an option that systemctl takes anywhere, and postcopyctl before the verb. */
+static const char *
+find_misplaced (char *const *argv)
+{
+  static const char *const names[] = { "--connect", "-c", "--bus", "--host", "-H" };
+
+  for (guint i = 1; argv[i]; i++)
+    for (guint j = 0; j < G_N_ELEMENTS (names); j++)
+      if (g_str_equal (argv[i], names[j]) ||
+          (g_str_has_prefix (argv[i], names[j]) && argv[i][strlen (names[j])] == '='))
+        return names[j];
+  return NULL;
+}
+
+static int
+fail_to_parse (const PcdVerb *verb, char *const *argv, const GError *error)
+{
+  const char *misplaced = find_misplaced (argv);
+  const char *program = g_get_prgname ();
+
+  if (misplaced && g_error_matches (error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION))
+    g_printerr (_ ("%s: %s stands before the command: 'postcopyctl %s ... %s'\n"), program,
+                misplaced, misplaced, verb->name);
+  else
+    g_printerr (_ ("%s: %s; see '%s --help'\n"), program, error->message, program);
+  return PCD_EXIT_USAGE;
+}
+
 int
 pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, char ***argv)
 {
@@ -49,10 +77,8 @@ pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, cha
   g_option_context_add_main_entries (context, own, GETTEXT_PACKAGE);
   if (entries)
     g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
-  if (!g_option_context_parse (context, argc, argv, &error)) {
-    g_printerr (_ ("%s: %s; see '%s --help'\n"), program, error->message, program);
-    return PCD_EXIT_USAGE;
-  }
+  if (!g_option_context_parse (context, argc, argv, &error))
+    return fail_to_parse (verb, *argv, error);
   if (help) {
     g_autofree char *text =
         pcd_help_of_verb (verb, *argc > 1 ? find_subverb (verb, (*argv)[1]) : NULL, entries);

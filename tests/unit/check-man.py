@@ -182,6 +182,11 @@ class Help(unittest.TestCase):
                              ("force_pause", "force-pause"), ("statsu", "status"), ("incidents", "incident")):
             self.assertEqual(run(typed), (2, "", f"postcopyctl: unknown command '{typed}'; did you mean "
                                                  f"'{meant}'? See 'postcopyctl --help'\n"))
+        for typed, named in (("--bus=session", "--bus"), ("-H", "-H"), ("--connect", "--connect")):
+            self.assertEqual(run("list", typed, "x"), (2, "", f"postcopyctl list: {named} stands before the "
+                                                              f"command: 'postcopyctl {named} ... list'\n"))
+        self.assertEqual(run("list", "--nonsense"), (
+            2, "", "postcopyctl list: Unknown option --nonsense; see 'postcopyctl list --help'\n"))
         for typed in ("reboot", "x", "a" * 1000):
             self.assertEqual(run(typed), (2, "", f"postcopyctl: unknown command '{typed}'; see "
                                                  "'postcopyctl --help'\n"))
