@@ -92,3 +92,22 @@ pcd_duration_to_string (gint64 usec)
     i++;
   return g_strdup_printf ("%" G_GINT64_FORMAT "%s", usec / units[i].usec, units[i].name);
 }
+
+char *
+pcd_duration_to_text (gint64 usec, gboolean exact)
+{
+  const gint64 some = MAX (usec, 0);
+  const int s = (int)MIN (some / T_S, G_MAXINT);
+
+  if (exact && some < 10 * T_MS)
+    return g_strdup_printf (_ ("%.1f ms"), (double)some / T_MS);
+  if (s < 60 && (exact || s < 10))
+    return g_strdup_printf (exact ? "%.2f s" : "%.1f s", (double)some / T_S);
+  if (s < 60)
+    return g_strdup_printf ("%d s", s);
+  if (s < 3600)
+    return g_strdup_printf (_ ("%d min %d s"), s / 60, s % 60);
+  if (s < 48 * 3600)
+    return g_strdup_printf (_ ("%d h %d min"), s / 3600, s / 60 % 60);
+  return g_strdup_printf (_ ("%d days"), s / 86400);
+}

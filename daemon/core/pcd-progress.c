@@ -2,6 +2,8 @@
 /* Samples to rate and estimate; and both to words. */
 #include "core/pcd-progress.h"
 
+#include "core/pcd-json.h"
+
 #include <gio/gio.h>
 #include <glib/gi18n.h>
 #include <json-glib/json-glib.h>
@@ -13,7 +15,7 @@
 static guint64
 get_count (JsonObject *object, const char *name)
 {
-  return (guint64)MAX (json_object_get_int_member_with_default (object, name, 0), 0);
+  return (guint64)MAX (pcd_json_get_int (object, name), 0);
 }
 
 static gboolean
@@ -21,14 +23,6 @@ fail (GError **error, int code, const char *what)
 {
   g_set_error_literal (error, G_IO_ERROR, code, what);
   return FALSE;
-}
-
-static JsonObject *
-get_object (JsonObject *object, const char *name)
-{
-  JsonNode *node = object ? json_object_get_member (object, name) : NULL;
-
-  return node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
 }
 
 gboolean
@@ -39,9 +33,9 @@ pcd_progress_parse (const char *json, gint64 now, PcdProgressSample *ret_sample,
                        ? json_parser_get_root (parser)
                        : NULL;
   JsonObject *reply = root && JSON_NODE_HOLDS_OBJECT (root)
-                          ? get_object (json_node_get_object (root), "return")
+                          ? pcd_json_get_object (json_node_get_object (root), "return")
                           : NULL;
-  JsonObject *ram = get_object (reply, "ram");
+  JsonObject *ram = pcd_json_get_object (reply, "ram");
 
   if (!reply)
     return fail (error, G_IO_ERROR_INVALID_DATA, _ ("QEMU's answer to query-migrate is none"));

@@ -156,24 +156,6 @@ kind_from_string (const char *word)
   return kind;
 }
 
-/* Only a string is taken: a number where a word should be is no reason to abort a client. */
-static const char *
-get_string (JsonObject *object, const char *name)
-{
-  JsonNode *node = json_object_get_member (object, name);
-
-  return node && json_node_get_value_type (node) == G_TYPE_STRING ? json_node_get_string (node)
-                                                                  : NULL;
-}
-
-static gint64
-get_int (JsonObject *object, const char *name)
-{
-  JsonNode *node = json_object_get_member (object, name);
-
-  return node && json_node_get_value_type (node) == G_TYPE_INT64 ? json_node_get_int (node) : 0;
-}
-
 gint64
 pcd_time_from_rfc3339 (const char *text)
 {
@@ -196,23 +178,24 @@ pcd_record_from_json (const char *line, GError **error)
     return NULL;
   }
   JsonObject *object = json_node_get_object (root);
-  const gint64 time = pcd_time_from_rfc3339 (get_string (object, "time"));
-  if (time < 0 || !get_string (object, "kind")) {
+  const gint64 time = pcd_time_from_rfc3339 (pcd_json_get_string (object, "time"));
+  if (time < 0 || !pcd_json_get_string (object, "kind")) {
     g_set_error (error, JSON_PARSER_ERROR, JSON_PARSER_ERROR_INVALID_DATA,
                  _ ("a record must have a time and a kind"));
     return NULL;
   }
   PcdRecord *record = g_new0 (PcdRecord, 1);
-  record->seq = (guint64)get_int (object, "seq");
+  record->seq = (guint64)pcd_json_get_int (object, "seq");
   record->time = time;
-  record->monotonic = get_int (object, "monotonic-usec");
-  record->kind = kind_from_string (get_string (object, "kind"));
-  record->uuid = g_strdup (get_string (object, "uuid"));
-  record->domain = g_strdup (get_string (object, "domain"));
-  record->role = g_strcmp0 (get_string (object, "role"), "destination") == 0 ? PCD_ROLE_DESTINATION
-                                                                             : PCD_ROLE_SOURCE;
-  record->from = g_strdup (get_string (object, "from"));
-  record->to = g_strdup (get_string (object, "to"));
-  record->detail = g_strdup (get_string (object, "detail"));
+  record->monotonic = pcd_json_get_int (object, "monotonic-usec");
+  record->kind = kind_from_string (pcd_json_get_string (object, "kind"));
+  record->uuid = g_strdup (pcd_json_get_string (object, "uuid"));
+  record->domain = g_strdup (pcd_json_get_string (object, "domain"));
+  record->role = g_strcmp0 (pcd_json_get_string (object, "role"), "destination") == 0
+                     ? PCD_ROLE_DESTINATION
+                     : PCD_ROLE_SOURCE;
+  record->from = g_strdup (pcd_json_get_string (object, "from"));
+  record->to = g_strdup (pcd_json_get_string (object, "to"));
+  record->detail = g_strdup (pcd_json_get_string (object, "detail"));
   return record;
 }

@@ -2,6 +2,7 @@
 /* The page of an incident: the sentence, the picture, tables that say the same in words. */
 #include "ctl/pcd-report.h"
 
+#include "core/pcd-duration.h"
 #include "core/pcd-record.h"
 
 #include <glib/gi18n.h>
@@ -80,7 +81,7 @@ add_facts (GString *page, const PcdReportSide *side)
   g_autofree char *summary = pcd_report_summary (side);
   g_autofree char *began = pcd_time_to_text (side->began);
   g_autofree char *end = pcd_time_to_text (side->end);
-  g_autofree char *lasted = pcd_report_duration (side->end - side->began);
+  g_autofree char *lasted = pcd_duration_to_text (side->end - side->began, TRUE);
 
   add (page, "<div>\n<p>%s</p>\n<dl>\n", summary);
   add (page, "<dt>Incident</dt><dd>%" G_GINT64_FORMAT " of the %s</dd>\n", side->id, side->role);
@@ -127,7 +128,7 @@ add_spans (GString *page, const PcdReportSide *side, const char *what, const GPt
   for (guint i = 0; i < spans->len; i++) {
     const PcdReportSpan *span = g_ptr_array_index (spans, i);
     g_autofree char *at = when (side, span->from);
-    g_autofree char *lasted = pcd_report_duration (span->to - span->from);
+    g_autofree char *lasted = pcd_duration_to_text (span->to - span->from, TRUE);
     add (page, "<tr><td>%s</td><td>%s</td><td>%s</td></tr>\n", at, span->word, lasted);
   }
   end_table (page);
@@ -147,7 +148,7 @@ add_actions (GString *page, const PcdReportSide *side)
   for (guint i = 0; i < side->actions->len; i++) {
     const PcdReportAction *action = g_ptr_array_index (side->actions, i);
     g_autofree char *at = when (side, action->from);
-    g_autofree char *took = pcd_report_duration (action->to - action->from);
+    g_autofree char *took = pcd_duration_to_text (action->to - action->from, TRUE);
     add (page, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>\n", at,
          action->action, action->who, action->outcome, took, action->reason ?: "");
   }

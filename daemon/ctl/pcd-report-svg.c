@@ -4,6 +4,8 @@
  * style sheet's, by class. */
 #include "ctl/pcd-report.h"
 
+#include "core/pcd-duration.h"
+
 #include <glib/gi18n.h>
 #include <string.h>
 
@@ -82,7 +84,7 @@ add_spans (Picture *self, const char *label, const char *lane, const GPtrArray *
   for (guint i = 0; i < spans->len; i++) {
     const PcdReportSpan *span = g_ptr_array_index (spans, i);
     g_autofree char *class = class_of (lane, span->word);
-    g_autofree char *lasted = pcd_report_duration (span->to - span->from);
+    g_autofree char *lasted = pcd_duration_to_text (span->to - span->from, TRUE);
     g_autofree char *title = g_strdup_printf ("%s for %s", span->word, lasted);
     if (!g_str_equal (span->word, "none"))
       add_bar (self, span->from, span->to, class, span->word, title);

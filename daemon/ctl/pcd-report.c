@@ -2,6 +2,8 @@
 /* Reads an incident's timeline into spans and points, and says it in one sentence. */
 #include "ctl/pcd-report.h"
 
+#include "core/pcd-duration.h"
+#include "core/pcd-json.h"
 #include "core/pcd-record.h"
 
 #include <gio/gio.h>
@@ -54,29 +56,11 @@ pcd_report_side_free (PcdReportSide *side)
   g_free (side);
 }
 
-static const char *
-get_string (JsonObject *object, const char *name)
-{
-  JsonNode *node = json_object_get_member (object, name);
-
-  return node && JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_STRING
-             ? json_node_get_string (node)
-             : NULL;
-}
-
-static gint64
-get_int (JsonObject *object, const char *name)
-{
-  JsonNode *node = json_object_get_member (object, name);
-
-  return node && JSON_NODE_HOLDS_VALUE (node) ? json_node_get_int (node) : 0;
-}
-
 /* -1 if there is none. */
 static gint64
 get_time (JsonObject *object, const char *name)
 {
-  return pcd_time_from_rfc3339 (get_string (object, name));
+  return pcd_time_from_rfc3339 (pcd_json_get_string (object, name));
 }
 
 /* What lasts from now on; what lasted before ends, or began with the incident. */
@@ -114,9 +98,9 @@ add_point (PcdReportSide *side, gint64 time, const char *kind, char *text, const
 static void
 read_event (PcdReportSide *side, gint64 time, JsonObject *event)
 {
-  const char *kind = get_string (event, "kind") ?: "unknown";
-  const char *from = get_string (event, "from"), *to = get_string (event, "to");
-  const char *detail = get_string (event, "detail");
+  const char *kind = pcd_json_get_string (event, "kind") ?: "unknown";
+  const char *from = pcd_json_get_string (event, "from"), *to = pcd_json_get_string (event, "to");
+  const char *detail = pcd_json_get_string (event, "detail");
 
   /* Intents and results tell it with their time; a step refused without them is news. */
   if (g_str_equal (kind, "action") && to && !g_str_equal (to, "would") &&
@@ -146,9 +130,9 @@ read_intent (PcdReportSide *side, gint64 time, JsonObject *entry)
 
   action->from = time;
   action->to = -1;
-  action->ticket = get_int (entry, "ticket");
-  action->action = g_strdup (get_string (entry, "action") ?: "unknown");
-  action->who = g_strdup (get_string (entry, "who") ?: "");
+  action->ticket = pcd_json_get_int (entry, "ticket");
+  action->action = g_strdup (pcd_json_get_string (entry, "action") ?: "unknown");
+  action->who = g_strdup (pcd_json_get_string (entry, "who") ?: "");
   action->outcome = g_strdup ("unfinished");
   g_ptr_array_add (side->actions, action);
 }
@@ -156,16 +140,16 @@ read_intent (PcdReportSide *side, gint64 time, JsonObject *entry)
 static void
 read_result (PcdReportSide *side, gint64 time, JsonObject *entry)
 {
-  const gint64 ticket = get_int (entry, "ticket");
+  const gint64 ticket = pcd_json_get_int (entry, "ticket");
 
   for (guint i = side->actions->len; i-- > 0;) {
     PcdReportAction *action = g_ptr_array_index (side->actions, i);
     if (action->ticket != ticket)
       continue;
     g_free (action->outcome);
-    action->outcome = g_strdup (get_string (entry, "outcome") ?: "unknown");
+    action->outcome = g_strdup (pcd_json_get_string (entry, "outcome") ?: "unknown");
     g_free (action->reason);
-    action->reason = g_strdup (get_string (entry, "reason"));
+    action->reason = g_strdup (pcd_json_get_string (entry, "reason"));
     action->to = time;
     return;
   }
@@ -174,7 +158,7 @@ read_result (PcdReportSide *side, gint64 time, JsonObject *entry)
 static void
 read_entry (PcdReportSide *side, JsonObject *entry)
 {
-  const char *type = get_string (entry, "type") ?: "";
+  const char *type = pcd_json_get_string (entry, "type") ?: "";
   JsonNode *event = json_object_get_member (entry, "event");
   const gint64 time = get_time (entry, "time");
 
@@ -210,8 +194,8 @@ pcd_report_side_new (JsonNode *root, const char *origin, GError **error)
   JsonObject *object = JSON_NODE_HOLDS_OBJECT (root) ? json_node_get_object (root) : NULL;
   JsonNode *timeline = object ? json_object_get_member (object, "timeline") : NULL;
 
-  if (!timeline || !JSON_NODE_HOLDS_ARRAY (timeline) || !get_string (object, "uuid") ||
-      !get_string (object, "role") || get_time (object, "began") < 0) {
+  if (!timeline || !JSON_NODE_HOLDS_ARRAY (timeline) || !pcd_json_get_string (object, "uuid") ||
+      !pcd_json_get_string (object, "role") || get_time (object, "began") < 0) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                  _ ("%s: no incident: expected an object with \"uuid\", \"role\", \"began\" and "
                     "\"timeline\", as 'postcopyctl incident show ID --json' prints it"),
@@ -219,11 +203,11 @@ pcd_report_side_new (JsonNode *root, const char *origin, GError **error)
     return NULL;
   }
   PcdReportSide *side = g_new0 (PcdReportSide, 1);
-  side->id = get_int (object, "id");
-  side->uuid = g_strdup (get_string (object, "uuid"));
-  side->domain = g_strdup (get_string (object, "domain") ?: side->uuid);
-  side->role = g_strdup (get_string (object, "role"));
-  side->how = g_strdup (get_string (object, "how"));
+  side->id = pcd_json_get_int (object, "id");
+  side->uuid = g_strdup (pcd_json_get_string (object, "uuid"));
+  side->domain = g_strdup (pcd_json_get_string (object, "domain") ?: side->uuid);
+  side->role = g_strdup (pcd_json_get_string (object, "role"));
+  side->how = g_strdup (pcd_json_get_string (object, "how"));
   side->began = get_time (object, "began");
   side->end = MAX (get_time (object, "ended"), side->began);
   side->phases = g_ptr_array_new_with_free_func ((GDestroyNotify)pcd_report_span_free);
@@ -283,20 +267,6 @@ pcd_report_paused_usec (const PcdReportSide *side)
   return sum;
 }
 
-char *
-pcd_report_duration (gint64 usec)
-{
-  const gint64 s = usec / G_USEC_PER_SEC;
-
-  if (usec < 10000)
-    return g_strdup_printf (_ ("%.1f ms"), (double)usec / 1000);
-  if (s < 60)
-    return g_strdup_printf ("%.2f s", (double)usec / G_USEC_PER_SEC);
-  if (s < 3600)
-    return g_strdup_printf (_ ("%d min %d s"), (int)(s / 60), (int)(s % 60));
-  return g_strdup_printf (_ ("%d h %d min"), (int)(s / 3600), (int)(s / 60 % 60));
-}
-
 static const char *
 cause_clause (const PcdReportSide *side)
 {
@@ -316,7 +286,7 @@ char *
 pcd_report_summary (const PcdReportSide *side)
 {
   const gint64 paused = pcd_report_paused_usec (side);
-  g_autofree char *for_paused = pcd_report_duration (paused);
+  g_autofree char *for_paused = pcd_duration_to_text (paused, TRUE);
   guint done = 0;
 
   for (guint i = 0; i < side->actions->len; i++)
@@ -338,22 +308,22 @@ pcd_report_text (const PcdReportSide *const *sides, guint n_sides)
     g_autofree char *name = pcd_text_printable (sides[i]->domain);
     g_autofree char *summary = pcd_report_summary (sides[i]);
     g_autofree char *began = pcd_time_to_text (sides[i]->began);
-    g_autofree char *lasted = pcd_report_duration (sides[i]->end - sides[i]->began);
+    g_autofree char *lasted = pcd_duration_to_text (sides[i]->end - sides[i]->began, TRUE);
     g_string_append_printf (text,
                             "%s, %s, incident %" G_GINT64_FORMAT "\n%s\n"
                             "Began %s, lasted %s.\n\n",
                             name, sides[i]->role, sides[i]->id, summary, began, lasted);
     for (guint k = 0; k < sides[i]->phases->len; k++) {
       const PcdReportSpan *span = g_ptr_array_index (sides[i]->phases, k);
-      g_autofree char *at = pcd_report_duration (MAX (span->from - sides[i]->began, 0));
-      g_autofree char *for_ = pcd_report_duration (span->to - span->from);
+      g_autofree char *at = pcd_duration_to_text (MAX (span->from - sides[i]->began, 0), TRUE);
+      g_autofree char *for_ = pcd_duration_to_text (span->to - span->from, TRUE);
       g_string_append_printf (text, "  +%-12s %-12s for %s\n", at, span->word, for_);
     }
     g_string_append_c (text, '\n');
     for (guint k = 0; k < sides[i]->actions->len; k++) {
       const PcdReportAction *action = g_ptr_array_index (sides[i]->actions, k);
-      g_autofree char *at = pcd_report_duration (MAX (action->from - sides[i]->began, 0));
-      g_autofree char *took = pcd_report_duration (action->to - action->from);
+      g_autofree char *at = pcd_duration_to_text (MAX (action->from - sides[i]->began, 0), TRUE);
+      g_autofree char *took = pcd_duration_to_text (action->to - action->from, TRUE);
       g_autofree char *line =
           g_strdup_printf (_ ("%s by %s: %s in %s%s%s"), action->action, action->who,
                            action->outcome, took, action->reason ? ": " : "", action->reason ?: "");

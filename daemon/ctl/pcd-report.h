@@ -128,9 +128,6 @@ gint64 pcd_report_paused_usec (const PcdReportSide *side);
 /* Returns: (transfer full): one sentence that says it all. */
 char *pcd_report_summary (const PcdReportSide *side);
 
-/* Returns: (transfer full): such as "1.5 s", "2 min 5 s" */
-char *pcd_report_duration (gint64 usec);
-
 /**
  * pcd_report_html:
  * @sides: (array length=n_sides): one or two

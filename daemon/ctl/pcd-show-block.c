@@ -2,6 +2,7 @@
 /* One migration for people: a headline, facts, what is done and what can be done. */
 #include "ctl/pcd-show-block.h"
 
+#include "core/pcd-duration.h"
 #include "ctl/pcd-show.h"
 
 #include <glib/gi18n.h>
@@ -51,23 +52,6 @@ add_field (Block *self, const char *label, const char *format, ...)
   g_autofree char *printable = pcd_text_printable (value);
   add_label (self, label);
   pcd_terminal_wrap (self->terminal, self->text, printable, INDENT + LABEL_WIDTH);
-}
-
-/* As long as a person would say it: 1.5 s, 45 s, 12 min 5 s, 3 h 20 min. */
-static char *
-spell_duration (gint64 usec)
-{
-  const gint64 s = MAX (usec, 0) / G_USEC_PER_SEC;
-
-  if (s < 10)
-    return g_strdup_printf ("%.1f s", (double)MAX (usec, 0) / G_USEC_PER_SEC);
-  if (s < 60)
-    return g_strdup_printf ("%d s", (int)s);
-  if (s < 3600)
-    return g_strdup_printf (_ ("%d min %d s"), (int)(s / 60), (int)(s % 60));
-  if (s < 48 * 3600)
-    return g_strdup_printf (_ ("%d h %d min"), (int)(s / 3600), (int)(s / 60 % 60));
-  return g_strdup_printf (_ ("%d days"), (int)(s / 86400));
 }
 
 /* ---- the headline ---- */
@@ -148,7 +132,7 @@ add_headline (Block *self)
   const PcdClientMigration *m = self->migration;
   const PcdColour colour = self->state->connected ? pcd_show_colour (m) : PCD_COLOUR_WARN;
   g_autofree char *name = pcd_text_printable (m->name);
-  g_autofree char *duration = spell_duration (self->now - m->phase_time);
+  g_autofree char *duration = pcd_duration_to_text (self->now - m->phase_time, FALSE);
   g_autofree char *phase =
       g_strdup_printf ("%s%s", m->phase, m->unattended ? _ (" (unattended)") : "");
   const char *why = explain (m);
@@ -186,7 +170,7 @@ add_network (Block *self)
 
   for (guint i = 0; i < m->sockets->len; i++) {
     const PcdClientSocket *s = g_ptr_array_index (m->sockets, i);
-    g_autofree char *heard = spell_duration (s->heard_usec);
+    g_autofree char *heard = pcd_duration_to_text (s->heard_usec, FALSE);
     add_field (self, _ ("Network:"),
                _ ("%s%s%s %s %s, %s, heard %s ago, %u unacknowledged, %u retransmissions"),
                self->look && self->look->interface ? self->look->interface : "",
@@ -298,7 +282,7 @@ add_next (Block *self)
     return;
   }
   g_autofree char *when = pcd_time_to_text (m->next_time);
-  g_autofree char *in = left > 0 ? spell_duration (left) : NULL;
+  g_autofree char *in = left > 0 ? pcd_duration_to_text (left, FALSE) : NULL;
   add_field (self, _ ("Will:"), _ ("%s, at %s%s%s%s"), m->next_action, when, in ? " (in " : "",
              in ?: "", in ? ")" : "");
 }

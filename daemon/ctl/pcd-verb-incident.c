@@ -6,8 +6,10 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 
+#include "core/pcd-json.h"
 #include "ctl/pcd-busy.h"
 #include "ctl/pcd-incident-report.h"
+#include "ctl/pcd-json-text.h"
 #include "ctl/pcd-verbs.h"
 #include "journal/pcd-journal.h"
 
@@ -33,27 +35,6 @@ const PcdVerb pcd_verb_incident = {
 };
 
 #define DEFAULT_STATE_DIR "/var/lib/postcopyd"
-
-static const char *
-get_string (JsonObject *object, const char *name)
-{
-  return json_object_get_string_member_with_default (object, name, NULL);
-}
-
-/* The journal's own times, as people read them. */
-static char *
-get_time (JsonObject *object, const char *name)
-{
-  const gint64 time = pcd_time_from_rfc3339 (get_string (object, name));
-
-  return time < 0 ? g_strdup ("-") : pcd_time_to_text (time);
-}
-
-static char *
-get_printable (JsonObject *object, const char *name)
-{
-  return pcd_text_printable (get_string (object, name) ?: "-");
-}
 
 static void
 print_json (JsonNode *root)
@@ -83,14 +64,14 @@ list_text (JsonArray *incidents)
            "Actions", "Domain");
   for (guint i = 0; i < json_array_get_length (incidents); i++) {
     JsonObject *incident = json_array_get_object_element (incidents, i);
-    g_autofree char *began = get_time (incident, "began");
-    g_autofree char *ended = get_time (incident, "ended");
-    g_autofree char *how = get_printable (incident, "how");
-    g_autofree char *domain = get_printable (incident, "domain");
+    g_autofree char *began = pcd_json_time_text (incident, "began");
+    g_autofree char *ended = pcd_json_time_text (incident, "ended");
+    g_autofree char *how = pcd_json_text (incident, "how");
+    g_autofree char *domain = pcd_json_text (incident, "domain");
 
     g_print (" %-8" G_GINT64_FORMAT " %-28s %-28s %-12s %-12s %7" G_GINT64_FORMAT "  %s\n",
-             json_object_get_int_member (incident, "id"), began, ended,
-             get_string (incident, "role"), how, json_object_get_int_member (incident, "actions"),
+             pcd_json_get_int (incident, "id"), began, ended,
+             pcd_json_get_string (incident, "role"), how, pcd_json_get_int (incident, "actions"),
              domain);
   }
 }
@@ -126,10 +107,10 @@ list (const PcdCtl *ctl, const char *state_dir, gboolean json)
 static char *
 describe_action (JsonObject *entry)
 {
-  g_autofree char *action = get_printable (entry, "action");
-  g_autofree char *who = get_printable (entry, "who");
-  g_autofree char *reason = get_printable (entry, "reason");
-  const char *outcome = get_string (entry, "outcome");
+  g_autofree char *action = pcd_json_text (entry, "action");
+  g_autofree char *who = pcd_json_text (entry, "who");
+  g_autofree char *reason = pcd_json_text (entry, "reason");
+  const char *outcome = pcd_json_get_string (entry, "outcome");
   const gboolean has_reason = strcmp (reason, "-") != 0;
 
   if (!outcome)
@@ -158,7 +139,8 @@ event_key (const char *action, const char *word)
 static void
 expect_event (GHashTable *expected, JsonObject *entry)
 {
-  char *key = event_key (get_string (entry, "action"), get_string (entry, "outcome") ?: "started");
+  char *key = event_key (pcd_json_get_string (entry, "action"),
+                         pcd_json_get_string (entry, "outcome") ?: "started");
   guint n = GPOINTER_TO_UINT (g_hash_table_lookup (expected, key));
 
   g_hash_table_replace (expected, key, GUINT_TO_POINTER (n + 1));
@@ -200,7 +182,7 @@ describe_record (const PcdRecord *record)
 static char *
 describe_entry (JsonObject *entry, GHashTable *expected)
 {
-  if (g_strcmp0 (get_string (entry, "type"), "event") != 0) {
+  if (g_strcmp0 (pcd_json_get_string (entry, "type"), "event") != 0) {
     expect_event (expected, entry);
     return describe_action (entry);
   }
@@ -215,18 +197,18 @@ show_text (JsonObject *incident)
 {
   JsonArray *timeline = json_object_get_array_member (incident, "timeline");
   g_autoptr (GHashTable) expected = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  g_autofree char *began = get_time (incident, "began");
-  g_autofree char *ended = get_time (incident, "ended");
-  g_autofree char *how = get_printable (incident, "how");
-  g_autofree char *domain = get_printable (incident, "domain");
+  g_autofree char *began = pcd_json_time_text (incident, "began");
+  g_autofree char *ended = pcd_json_time_text (incident, "ended");
+  g_autofree char *how = pcd_json_text (incident, "how");
+  g_autofree char *domain = pcd_json_text (incident, "domain");
 
   g_print (_ ("Incident: %" PRId64 "\nDomain:   %s\nUUID:     %s\nRole:     %s\nBegan:    "
               "%s\nEnded:    %s\nHow:      %s\n\n"),
-           json_object_get_int_member (incident, "id"), domain, get_string (incident, "uuid"),
-           get_string (incident, "role"), began, ended, how);
+           pcd_json_get_int (incident, "id"), domain, pcd_json_get_string (incident, "uuid"),
+           pcd_json_get_string (incident, "role"), began, ended, how);
   for (guint i = 0; i < json_array_get_length (timeline); i++) {
     JsonObject *entry = json_array_get_object_element (timeline, i);
-    g_autofree char *time = get_time (entry, "time");
+    g_autofree char *time = pcd_json_time_text (entry, "time");
     g_autofree char *text = describe_entry (entry, expected);
     if (text)
       g_print ("%s: %s\n", time, text);

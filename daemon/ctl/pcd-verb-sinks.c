@@ -5,45 +5,27 @@
 #include <json-glib/json-glib.h>
 
 #include "bus/pcd-address.h"
-#include "core/pcd-record.h"
+#include "core/pcd-json.h"
 #include "ctl/pcd-client.h"
+#include "ctl/pcd-json-text.h"
 #include "ctl/pcd-verbs.h"
 
 #define ANSWER_MSEC 10000
 
-static gint64
-get_int (JsonObject *sink, const char *name)
-{
-  return json_object_get_int_member_with_default (sink, name, 0);
-}
-
-static char *
-get_text (JsonObject *sink, const char *name)
-{
-  return pcd_text_printable (json_object_get_string_member_with_default (sink, name, "-"));
-}
-
-static char *
-get_time (JsonObject *sink, const char *name)
-{
-  const gint64 time =
-      pcd_time_from_rfc3339 (json_object_get_string_member_with_default (sink, name, NULL));
-
-  return time < 0 ? g_strdup ("-") : pcd_time_to_text (time);
-}
-
 static void
 print_sink (JsonObject *sink)
 {
-  g_autofree char *name = get_text (sink, "sink"), *type = get_text (sink, "type");
-  g_autofree char *state = get_text (sink, "state"), *next = get_time (sink, "next-try");
-  g_autofree char *error = get_text (sink, "last-error");
-  g_autofree char *when = get_time (sink, "last-error-time");
+  g_autofree char *name = pcd_json_text (sink, "sink"), *type = pcd_json_text (sink, "type");
+  g_autofree char *state = pcd_json_text (sink, "state"),
+                  *next = pcd_json_time_text (sink, "next-try");
+  g_autofree char *error = pcd_json_text (sink, "last-error");
+  g_autofree char *when = pcd_json_time_text (sink, "last-error-time");
 
   g_print (" %-16s %-10s %-10s %9" G_GINT64_FORMAT " %9" G_GINT64_FORMAT " %9" G_GINT64_FORMAT
            " %9" G_GINT64_FORMAT "  %s\n",
-           name, type, state, get_int (sink, "waiting"), get_int (sink, "delivered"),
-           get_int (sink, "refused"), get_int (sink, "dropped"), next);
+           name, type, state, pcd_json_get_int (sink, "waiting"),
+           pcd_json_get_int (sink, "delivered"), pcd_json_get_int (sink, "refused"),
+           pcd_json_get_int (sink, "dropped"), next);
   if (json_object_has_member (sink, "last-error"))
     g_print ("   %s: %s\n", when, error);
 }

@@ -3,6 +3,7 @@
  * What `snapshot DOMAIN` does is in pcd-verb-act.c. */
 #include "ctl/pcd-verb-snapshot.h"
 
+#include "core/pcd-json.h"
 #include "core/pcd-record.h"
 #include "ctl/pcd-busy.h"
 #include "ctl/pcd-verbs.h"
@@ -49,19 +50,10 @@ verify (const PcdCtl *ctl, const char *path)
   return PCD_EXIT_DONE;
 }
 
-static JsonObject *
-get_object (JsonObject *object, const char *name)
-{
-  JsonNode *node = object ? json_object_get_member (object, name) : NULL;
-
-  return node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-}
-
 static void
 line (const char *label, JsonObject *object, const char *name)
 {
-  const char *text =
-      object ? json_object_get_string_member_with_default (object, name, NULL) : NULL;
+  const char *text = pcd_json_get_string (object, name);
   g_autofree char *printable = text ? pcd_text_printable (text) : NULL;
 
   if (printable)
@@ -71,7 +63,7 @@ line (const char *label, JsonObject *object, const char *name)
 static char *
 pages (JsonObject *memory, const char *name)
 {
-  gint64 n = memory ? json_object_get_int_member_with_default (memory, name, 0) : 0;
+  gint64 n = pcd_json_get_int (memory, name);
 
   return g_strdup_printf (_ ("%" PRId64 " pages (%.1f MiB)"), n,
                           (double)n * PCD_GUEST_PAGE / (1024 * 1024));
@@ -81,10 +73,10 @@ pages (JsonObject *memory, const char *name)
 static void
 show_disk (JsonObject *disk)
 {
-  const gint64 size = json_object_get_int_member_with_default (disk, "size", 0);
-  const char *device = json_object_get_string_member_with_default (disk, "device", NULL);
-  const char *part = json_object_get_string_member_with_default (disk, "part", NULL);
-  const char *reason = json_object_get_string_member_with_default (disk, "reason", NULL);
+  const gint64 size = pcd_json_get_int (disk, "size");
+  const char *device = pcd_json_get_string (disk, "device");
+  const char *part = pcd_json_get_string (disk, "part");
+  const char *reason = pcd_json_get_string (disk, "reason");
   g_autofree char *name = pcd_text_printable (device ? device : "?");
   g_autofree char *what = pcd_text_printable (part ? part : reason ? reason : "?");
 
@@ -95,8 +87,7 @@ show_disk (JsonObject *disk)
 static void
 show_disks (JsonObject *manifest)
 {
-  JsonNode *node = json_object_get_member (manifest, "disks");
-  JsonArray *disks = node && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+  JsonArray *disks = pcd_json_get_array (manifest, "disks");
 
   line ("Disks:", manifest, "disks-note");
   for (guint i = 0; disks && i < json_array_get_length (disks); i++) {
@@ -109,13 +100,13 @@ show_disks (JsonObject *manifest)
 static void
 show (JsonObject *manifest)
 {
-  JsonObject *domain = get_object (manifest, "domain"), *memory = get_object (manifest, "memory");
-  JsonObject *guest = get_object (manifest, "guest"),
-             *migration = get_object (manifest, "migration");
+  JsonObject *domain = pcd_json_get_object (manifest, "domain"),
+             *memory = pcd_json_get_object (manifest, "memory");
+  JsonObject *guest = pcd_json_get_object (manifest, "guest"),
+             *migration = pcd_json_get_object (manifest, "migration");
   g_autofree char *present = pages (memory, "present"), *missing = pages (memory, "missing"),
                   *zero = pages (memory, "zero");
-  gboolean consistent =
-      guest && json_object_get_boolean_member_with_default (guest, "consistent", FALSE);
+  gboolean consistent = pcd_json_get_boolean (guest, "consistent");
 
   line ("Domain:", domain, "name");
   line ("UUID:", domain, "uuid");

@@ -2,6 +2,8 @@
 /* Written by qapi/block-core.json and qapi/job.json of QEMU 7.2. Pure. */
 #include "qmp/pcd-qmp-block.h"
 
+#include "core/pcd-json.h"
+
 #include <string.h>
 
 #define SECTOR 512u
@@ -30,38 +32,10 @@ pcd_qmp_job_free (PcdQmpJob *job)
 
 /* ---- reading: whatever is not as expected is as if it were not there ---- */
 
-static JsonObject *
-get_object (JsonObject *object, const char *name)
-{
-  JsonNode *node = object ? json_object_get_member (object, name) : NULL;
-
-  return node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-}
-
-static const char *
-get_text (JsonObject *object, const char *name)
-{
-  JsonNode *node = object ? json_object_get_member (object, name) : NULL;
-
-  return node && JSON_NODE_HOLDS_VALUE (node) ? json_node_get_string (node) : NULL;
-}
-
 static guint64
 get_number (JsonObject *object, const char *name)
 {
-  JsonNode *node = object ? json_object_get_member (object, name) : NULL;
-  gint64 value =
-      node && json_node_get_value_type (node) == G_TYPE_INT64 ? json_node_get_int (node) : 0;
-
-  return value > 0 ? (guint64)value : 0;
-}
-
-static gboolean
-get_flag (JsonObject *object, const char *name)
-{
-  JsonNode *node = object ? json_object_get_member (object, name) : NULL;
-
-  return node && json_node_get_value_type (node) == G_TYPE_BOOLEAN && json_node_get_boolean (node);
+  return (guint64)MAX (pcd_json_get_int (object, name), 0);
 }
 
 typedef void (*EachObject) (JsonObject *object, GPtrArray *found);
@@ -86,7 +60,7 @@ allocated_of (JsonObject *image, guint64 size)
 {
   guint64 sum = 0;
 
-  for (; image; image = get_object (image, "backing-image")) {
+  for (; image; image = pcd_json_get_object (image, "backing-image")) {
     const guint64 one = get_number (image, "actual-size");
 
     if (one == 0 || one > size - sum)
@@ -99,7 +73,7 @@ allocated_of (JsonObject *image, guint64 size)
 static const char *
 why_not (JsonObject *inserted, const PcdQmpDisk *disk)
 {
-  if (get_flag (inserted, "ro"))
+  if (pcd_json_get_boolean (inserted, "ro"))
     return "it is read-only";
   if (!disk->node || strlen (disk->node) == 0)
     return "QEMU has no name for its node";
@@ -111,15 +85,16 @@ why_not (JsonObject *inserted, const PcdQmpDisk *disk)
 static void
 add_disk (JsonObject *drive, GPtrArray *found)
 {
-  JsonObject *inserted = get_object (drive, "inserted"), *image = get_object (inserted, "image");
-  const char *device = get_text (drive, "qdev");
+  JsonObject *inserted = pcd_json_get_object (drive, "inserted"),
+             *image = pcd_json_get_object (inserted, "image");
+  const char *device = pcd_json_get_string (drive, "qdev");
   g_autoptr (PcdQmpDisk) disk = g_new0 (PcdQmpDisk, 1);
 
-  if (!inserted && get_flag (drive, "removable"))
+  if (!inserted && pcd_json_get_boolean (drive, "removable"))
     return;
-  disk->device = g_strdup (device && *device ? device : get_text (drive, "device"));
-  disk->node = g_strdup (get_text (inserted, "node-name"));
-  disk->source = g_strdup (get_text (image, "filename"));
+  disk->device = g_strdup (device && *device ? device : pcd_json_get_string (drive, "device"));
+  disk->node = g_strdup (pcd_json_get_string (inserted, "node-name"));
+  disk->source = g_strdup (pcd_json_get_string (image, "filename"));
   disk->size = (get_number (image, "virtual-size") + SECTOR - 1) / SECTOR * SECTOR;
   disk->allocated = allocated_of (image, disk->size);
   disk->why_not = g_strdup (inserted ? why_not (inserted, disk) : "it is empty");
@@ -136,7 +111,8 @@ pcd_qmp_block_list (JsonNode *answer)
 static void
 add_job (JsonObject *object, GPtrArray *found)
 {
-  const char *id = get_text (object, "id"), *status = get_text (object, "status");
+  const char *id = pcd_json_get_string (object, "id"),
+             *status = pcd_json_get_string (object, "status");
   PcdQmpJob *job;
 
   if (!id || !g_str_has_prefix (id, PCD_QMP_OURS))
@@ -147,7 +123,7 @@ add_job (JsonObject *object, GPtrArray *found)
   job->is_over = g_strcmp0 (status, "concluded") == 0;
   job->current = get_number (object, "current-progress");
   job->total = get_number (object, "total-progress");
-  job->error = g_strdup (get_text (object, "error"));
+  job->error = g_strdup (pcd_json_get_string (object, "error"));
   g_ptr_array_add (found, job);
 }
 
@@ -160,7 +136,7 @@ pcd_qmp_block_jobs (JsonNode *answer)
 static void
 add_node (JsonObject *object, GPtrArray *found)
 {
-  const char *name = get_text (object, "node-name");
+  const char *name = pcd_json_get_string (object, "node-name");
 
   if (name && g_str_has_prefix (name, PCD_QMP_OURS))
     g_ptr_array_add (found, g_strdup (name));

@@ -3,6 +3,8 @@
  * Must not know the format of the core: pcd-core-file.h. */
 #include "snapshot/pcd-merge.h"
 
+#include "core/pcd-json.h"
+#include "core/pcd-record.h"
 #include "snapshot/pcd-core-file.h"
 
 #include <gio/gio.h>
@@ -50,20 +52,6 @@ static gboolean G_GNUC_PRINTF (2, 3) refuse (GError **error, const char *format,
   return FALSE;
 }
 
-static JsonObject *
-get_object (JsonObject *object, const char *name)
-{
-  JsonNode *node = json_object_get_member (object, name);
-
-  return node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-}
-
-static const char *
-get_text (JsonObject *object, const char *name)
-{
-  return object ? json_object_get_string_member_with_default (object, name, NULL) : NULL;
-}
-
 static gboolean
 on_read (guint64 done, guint64 total, gpointer data)
 {
@@ -81,14 +69,14 @@ open_half (Half *half, const char *path, const char *role, News *news, GError **
   half->manifest = pcd_bundle_read_manifest (path, error);
   if (!half->manifest)
     return FALSE;
-  if (g_strcmp0 (get_text (half->manifest, "role"), role) != 0)
+  if (g_strcmp0 (pcd_json_get_string (half->manifest, "role"), role) != 0)
     return refuse (error, _ ("%s: expected the snapshot of a %s, this is one of a %s"), path, role,
-                   get_text (half->manifest, "role"));
+                   pcd_json_get_string (half->manifest, "role"));
   news->what = g_str_equal (role, "source") ? _ ("checking the source's snapshot")
                                             : _ ("checking the destination's snapshot");
   if (!pcd_bundle_verify (path, half->manifest, on_read, news, error))
     return FALSE;
-  memory = get_object (half->manifest, "memory");
+  memory = pcd_json_get_object (half->manifest, "memory");
   half->layout = memory ? pcd_ram_layout_from_json (memory, error) : NULL;
   if (!memory)
     return refuse (error, _ ("%s: it has no memory"), path);
@@ -97,32 +85,25 @@ open_half (Half *half, const char *path, const char *role, News *news, GError **
   return half->reader != NULL;
 }
 
-static gint64
-get_time (JsonObject *object, const char *name)
-{
-  const char *text = get_text (object, name);
-  g_autoptr (GDateTime) time = text ? g_date_time_new_from_iso8601 (text, NULL) : NULL;
-
-  return time ? g_date_time_to_unix (time) * G_USEC_PER_SEC + g_date_time_get_microsecond (time)
-              : 0;
-}
-
 static gboolean
 are_of_one_migration (const Half *source, const Half *destination, GError **error)
 {
-  JsonObject *a = get_object (source->manifest, "migration"),
-             *b = get_object (destination->manifest, "migration");
-  const char *one = get_text (a, "connection"), *other = get_text (b, "connection");
-  gint64 began = get_time (a, "began"), started = get_time (b, "began");
+  JsonObject *a = pcd_json_get_object (source->manifest, "migration"),
+             *b = pcd_json_get_object (destination->manifest, "migration");
+  const char *one = pcd_json_get_string (a, "connection"),
+             *other = pcd_json_get_string (b, "connection");
+  const gint64 began = pcd_time_from_rfc3339 (pcd_json_get_string (a, "began"));
+  const gint64 started = pcd_time_from_rfc3339 (pcd_json_get_string (b, "began"));
 
-  if (g_strcmp0 (get_text (get_object (source->manifest, "domain"), "uuid"),
-                 get_text (get_object (destination->manifest, "domain"), "uuid")) != 0)
+  if (g_strcmp0 (
+          pcd_json_get_string (pcd_json_get_object (source->manifest, "domain"), "uuid"),
+          pcd_json_get_string (pcd_json_get_object (destination->manifest, "domain"), "uuid")) != 0)
     return refuse (error, _ ("they are of different domains"));
   if (one && other)
     return g_str_equal (one, other) ||
            refuse (error, _ ("they are of different migrations: connections %s and %s"), one,
                    other);
-  if (!began || !started)
+  if (began < 0 || started < 0)
     return refuse (error, _ ("nothing tells that they are of the same migration: neither knows the "
                              "other's connection or begin"));
   return ABS (began - started) <= BEGAN_APART ||
@@ -270,9 +251,8 @@ pcd_merge (const char *source_path,
   merge.blocks = blocks;
   if (!write_core (&merge, output, error))
     return FALSE;
-  guest = get_object (destination.manifest, "guest");
-  merge.count.is_consistent =
-      guest && json_object_get_boolean_member_with_default (guest, "consistent", FALSE);
+  guest = pcd_json_get_object (destination.manifest, "guest");
+  merge.count.is_consistent = pcd_json_get_boolean (guest, "consistent");
   *ret_count = merge.count;
   return TRUE;
 }

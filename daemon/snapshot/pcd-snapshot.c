@@ -3,6 +3,7 @@
  * Must not know how its contents are come by. */
 #include "snapshot/pcd-snapshot.h"
 
+#include "core/pcd-record.h"
 #include "host/pcd-freezer.h"
 #include "snapshot/pcd-disk-clean.h"
 
@@ -64,15 +65,6 @@ memory_of (pid_t pid)
     kib += at ? g_ascii_strtoull (at + strlen (keys[i]), NULL, 10) : 0;
   }
   return kib * 1024;
-}
-
-static char *
-time_to_text (gint64 usec)
-{
-  g_autoptr (GDateTime) time = g_date_time_new_from_unix_utc (usec / G_USEC_PER_SEC);
-  g_autoptr (GDateTime) exact = g_date_time_add (time, usec % G_USEC_PER_SEC);
-
-  return g_date_time_format_iso8601 (exact);
 }
 
 char *
@@ -214,7 +206,7 @@ add_text (JsonObject *object, const char *name, const char *text)
 static void
 add_time (JsonObject *object, const char *name, gint64 usec)
 {
-  g_autofree char *text = usec ? time_to_text (usec) : NULL;
+  g_autofree char *text = usec ? pcd_time_to_rfc3339 (usec) : NULL;
 
   add_text (object, name, text);
 }

@@ -93,6 +93,35 @@ test_duration (void)
 }
 
 static void
+test_duration_text (void)
+{
+  static const struct {
+    gint64 usec;
+    const char *rough, *exact;
+  } rows[] = {
+    { -5, "0.0 s", "0.0 ms" },
+    { 4200, "0.0 s", "4.2 ms" },
+    { 10000, "0.0 s", "0.01 s" },
+    { 1500000, "1.5 s", "1.50 s" },
+    { 45310000, "45 s", "45.31 s" },
+    { 60 * G_USEC_PER_SEC, "1 min 0 s", "1 min 0 s" },
+    { 725 * G_USEC_PER_SEC, "12 min 5 s", "12 min 5 s" },
+    { 12000 * G_TIME_SPAN_SECOND, "3 h 20 min", "3 h 20 min" },
+    { 47 * G_TIME_SPAN_HOUR, "47 h 0 min", "47 h 0 min" },
+    { 50 * G_TIME_SPAN_HOUR, "2 days", "2 days" },
+    { G_MAXINT64, "24855 days", "24855 days" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autofree char *rough = pcd_duration_to_text (rows[i].usec, FALSE);
+    g_autofree char *exact = pcd_duration_to_text (rows[i].usec, TRUE);
+
+    g_assert_cmpstr (rough, ==, rows[i].rough);
+    g_assert_cmpstr (exact, ==, rows[i].exact);
+  }
+}
+
+static void
 test_good (void)
 {
   static const struct {
@@ -474,6 +503,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/config/duration", test_duration);
+  g_test_add_func ("/config/duration-text", test_duration_text);
   g_test_add_func ("/config/good", test_good);
   g_test_add_func ("/config/peers", test_peers);
   g_test_add_func ("/config/policy", test_policy);
