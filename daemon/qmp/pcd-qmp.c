@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The connection: bytes, lines, handshake, and who waits for which answer until when.
+/* The connection: bytes, lines, and who waits for which answer until when.
  * Must not know what the commands mean. */
-#include "qmp/pcd-qmp.h"
-
-#include "qmp/pcd-qmp-open.h"
+#include "qmp/pcd-qmp-private.h"
 
 #include <errno.h>
 #include <glib-unix.h>
@@ -14,35 +12,6 @@ G_DEFINE_QUARK (pcd - qmp - error - quark, pcd_qmp_error)
 
 /* One turn of the loop takes no more than this, however much QEMU says. */
 #define BYTES_PER_TURN (64u << 10)
-/* QEMU looks once a second whether its pty was opened. If it saw no gap between two clients, it
- * sends no greeting: then ask without one. */
-#define UNGREETED_MS 1500
-
-struct _PcdQmp {
-  grefcount refs;
-  int fd;
-  gboolean is_tty;
-  gboolean has_oob;
-  GMainContext *context;
-  GSource *readable;
-  GSource *writable;
-  GByteArray *in;
-  gsize scanned; /* so much of @in has no newline */
-  GString *out;
-  GHashTable *pending; /* id (owned by the value) -> Command */
-  guint in_band;       /* unanswered ones, given up or not */
-  char *prefix;
-  guint64 next_id;
-  guint64 discarded;
-  const PcdQmpListener *listener;
-  gpointer user_data;
-
-  GTask *connecting; /* until the handshake is done */
-  GSource *deadline;
-  GSource *ungreeted;
-  gboolean was_greeted;
-  gboolean has_asked;
-};
 
 /* A command on its way. Without @task nobody waits any more. */
 typedef struct {
@@ -54,8 +23,8 @@ typedef struct {
   gboolean oob;
 } Command;
 
-static void
-source_clear (GSource **source)
+void
+pcd_qmp_source_clear (GSource **source)
 {
   if (!*source)
     return;
@@ -63,8 +32,8 @@ source_clear (GSource **source)
   g_clear_pointer (source, g_source_unref);
 }
 
-static GSource *
-source_attach (PcdQmp *qmp, GSource *source, GSourceFunc function, gpointer data)
+GSource *
+pcd_qmp_source_attach (PcdQmp *qmp, GSource *source, GSourceFunc function, gpointer data)
 {
   g_source_set_callback (source, function, data, NULL);
   g_source_attach (source, qmp->context);
@@ -76,8 +45,8 @@ command_free (gpointer data)
 {
   Command *command = data;
 
-  source_clear (&command->timer);
-  source_clear (&command->cancelled);
+  pcd_qmp_source_clear (&command->timer);
+  pcd_qmp_source_clear (&command->cancelled);
   g_clear_object (&command->task);
   g_free (command->id);
   g_free (command);
@@ -86,8 +55,8 @@ command_free (gpointer data)
 static GTask *
 command_give_up (Command *command)
 {
-  source_clear (&command->timer);
-  source_clear (&command->cancelled);
+  pcd_qmp_source_clear (&command->timer);
+  pcd_qmp_source_clear (&command->cancelled);
   return g_steal_pointer (&command->task);
 }
 
@@ -101,10 +70,10 @@ shut (PcdQmp *qmp, const GError *why)
 
   if (qmp->fd < 0)
     return;
-  source_clear (&qmp->readable);
-  source_clear (&qmp->writable);
-  source_clear (&qmp->deadline);
-  source_clear (&qmp->ungreeted);
+  pcd_qmp_source_clear (&qmp->readable);
+  pcd_qmp_source_clear (&qmp->writable);
+  pcd_qmp_source_clear (&qmp->deadline);
+  pcd_qmp_source_clear (&qmp->ungreeted);
   close (qmp->fd);
   qmp->fd = -1;
   g_hash_table_iter_init (&iter, qmp->pending);
@@ -119,9 +88,8 @@ shut (PcdQmp *qmp, const GError *why)
     g_task_return_error (tasks->pdata[i], g_error_copy (why));
 }
 
-/* The connection is lost, or the handshake failed. */
-static void
-fail (PcdQmp *qmp, GError *why)
+void
+pcd_qmp_fail (PcdQmp *qmp, GError *why)
 {
   g_autoptr (GError) error = why;
   g_autoptr (GTask) connecting = g_steal_pointer (&qmp->connecting);
@@ -205,8 +173,8 @@ flush_or_wait (PcdQmp *qmp)
 {
   if (qmp->writable || flush (qmp))
     return;
-  qmp->writable = source_attach (qmp, g_unix_fd_source_new (qmp->fd, G_IO_OUT),
-                                 G_SOURCE_FUNC (on_writable), qmp);
+  qmp->writable = pcd_qmp_source_attach (qmp, g_unix_fd_source_new (qmp->fd, G_IO_OUT),
+                                         G_SOURCE_FUNC (on_writable), qmp);
 }
 
 static gboolean
@@ -216,7 +184,7 @@ on_writable (int fd, GIOCondition condition, gpointer data)
 
   if (!flush (qmp))
     return G_SOURCE_CONTINUE;
-  source_clear (&qmp->writable);
+  pcd_qmp_source_clear (&qmp->writable);
   return G_SOURCE_REMOVE;
 }
 
@@ -297,10 +265,10 @@ pcd_qmp_execute_async (PcdQmp *qmp,
   entry->id = g_strdup_printf ("%s%" G_GUINT64_FORMAT, qmp->prefix, qmp->next_id++);
   entry->task = g_steal_pointer (&task);
   entry->timer =
-      source_attach (qmp, g_timeout_source_new (deadline_ms), on_command_deadline, entry);
+      pcd_qmp_source_attach (qmp, g_timeout_source_new (deadline_ms), on_command_deadline, entry);
   if (cancellable)
-    entry->cancelled = source_attach (qmp, g_cancellable_source_new (cancellable),
-                                      G_SOURCE_FUNC (on_command_cancelled), entry);
+    entry->cancelled = pcd_qmp_source_attach (qmp, g_cancellable_source_new (cancellable),
+                                              G_SOURCE_FUNC (on_command_cancelled), entry);
   g_hash_table_insert (qmp->pending, entry->id, entry);
   qmp->in_band += !entry->oob;
   line = pcd_qmp_command_to_string (command, arguments, entry->id, entry->oob);
@@ -313,123 +281,6 @@ pcd_qmp_execute_finish (GAsyncResult *result, GError **error)
 {
   g_return_val_if_fail (g_async_result_is_tagged (result, pcd_qmp_execute_async), NULL);
   return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-/* Handshake */
-
-static void
-handshake_done (PcdQmp *qmp, gboolean has_oob)
-{
-  g_autoptr (GTask) connecting = g_steal_pointer (&qmp->connecting);
-
-  source_clear (&qmp->deadline);
-  source_clear (&qmp->ungreeted);
-  qmp->has_oob = has_oob;
-  g_task_return_pointer (connecting, pcd_qmp_ref (qmp), (GDestroyNotify)pcd_qmp_unref);
-}
-
-/* Every step of the handshake ends here; its own deadline is the handshake's. */
-static void
-handshake_step (PcdQmp *qmp,
-                const char *command,
-                JsonObject *arguments,
-                PcdQmpFlags flags,
-                GAsyncReadyCallback next)
-{
-  pcd_qmp_execute_async (qmp, command, arguments, flags, G_MAXINT32, NULL, next, pcd_qmp_ref (qmp));
-}
-
-static void
-on_probe (GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autoptr (PcdQmp) qmp = data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (JsonNode) value = pcd_qmp_execute_finish (result, &error);
-
-  if (qmp->connecting)
-    handshake_done (qmp, value != NULL);
-}
-
-/* The connection is past its greeting: whether OOB was agreed on, only a try can tell. */
-static void
-probe_oob (PcdQmp *qmp)
-{
-  handshake_step (qmp, "query-yank", NULL, PCD_QMP_OOB, on_probe);
-}
-
-static void
-on_plain (GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autoptr (PcdQmp) qmp = data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (JsonNode) value = pcd_qmp_execute_finish (result, &error);
-
-  if (value && qmp->connecting)
-    handshake_done (qmp, FALSE);
-  else if (!value)
-    fail (qmp, g_steal_pointer (&error));
-}
-
-static void on_capabilities (GObject *source, GAsyncResult *result, gpointer data);
-
-static void
-ask_for_oob (PcdQmp *qmp, gboolean want_oob)
-{
-  g_autoptr (JsonObject) arguments = json_object_new ();
-  JsonArray *enable = json_array_new ();
-
-  qmp->has_asked = TRUE;
-  if (want_oob)
-    json_array_add_string_element (enable, "oob");
-  json_object_set_array_member (arguments, "enable", enable);
-  handshake_step (qmp, "qmp_capabilities", arguments, PCD_QMP_IN_BAND,
-                  want_oob ? on_capabilities : on_plain);
-}
-
-static void
-on_capabilities (GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autoptr (PcdQmp) qmp = data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (JsonNode) value = pcd_qmp_execute_finish (result, &error);
-
-  if (!qmp->connecting)
-    return;
-  if (value)
-    handshake_done (qmp, TRUE);
-  else if (g_error_matches (error, PCD_QMP_ERROR, PCD_QMP_ERROR_REFUSED) &&
-           g_str_has_prefix (error->message, "CommandNotFound"))
-    probe_oob (qmp);
-  else if (g_error_matches (error, PCD_QMP_ERROR, PCD_QMP_ERROR_REFUSED))
-    ask_for_oob (qmp, FALSE);
-  else
-    fail (qmp, g_steal_pointer (&error));
-}
-
-static gboolean
-on_ungreeted (gpointer data)
-{
-  PcdQmp *qmp = data;
-
-  source_clear (&qmp->ungreeted);
-  if (!qmp->has_asked)
-    ask_for_oob (qmp, TRUE);
-  return G_SOURCE_REMOVE;
-}
-
-static gboolean
-on_deadline (gpointer data)
-{
-  g_autoptr (PcdQmp) qmp = pcd_qmp_ref (data);
-
-  if (!qmp->was_greeted && !qmp->is_tty)
-    fail (qmp, g_error_new (PCD_QMP_ERROR, PCD_QMP_ERROR_BUSY,
-                            "another client holds the control monitor: it sent no greeting"));
-  else
-    fail (qmp, g_error_new (PCD_QMP_ERROR, PCD_QMP_ERROR_TIMEOUT,
-                            "QEMU did not finish the handshake of its control monitor: its main "
-                            "loop is busy or hangs"));
-  return G_SOURCE_REMOVE;
 }
 
 /* In */
@@ -473,7 +324,7 @@ take_line (PcdQmp *qmp, const char *line, gsize length)
                             message->time, qmp->user_data);
   } else if (qmp->connecting && !qmp->has_asked) {
     qmp->was_greeted = TRUE;
-    ask_for_oob (qmp, message->has_oob);
+    pcd_qmp_ask_for_oob (qmp, message->has_oob);
   } else
     qmp->discarded++;
 }
@@ -522,20 +373,19 @@ on_readable (int fd, GIOCondition condition, gpointer data)
     taken += n;
     take_lines (qmp);
     if (qmp->in->len > PCD_QMP_MAX_LINE)
-      fail (qmp, g_error_new (PCD_QMP_ERROR, PCD_QMP_ERROR_PROTOCOL,
-                              "what comes from the control monitor is not QMP: a line of more "
-                              "than %u bytes",
-                              PCD_QMP_MAX_LINE));
+      pcd_qmp_fail (qmp,
+                    g_error_new (PCD_QMP_ERROR, PCD_QMP_ERROR_PROTOCOL,
+                                 "what comes from the control monitor is not QMP: a line of more "
+                                 "than %u bytes",
+                                 PCD_QMP_MAX_LINE));
   }
   if (n < 0)
-    fail (qmp, lost (qmp->in->len ? "QEMU ended in the middle of a line" : "QEMU ended"));
+    pcd_qmp_fail (qmp, lost (qmp->in->len ? "QEMU ended in the middle of a line" : "QEMU ended"));
   return qmp->fd >= 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
-/* Connect */
-
-static PcdQmp *
-qmp_new (int fd, const PcdQmpListener *listener, gpointer user_data)
+PcdQmp *
+pcd_qmp_new (int fd, const PcdQmpListener *listener, gpointer user_data)
 {
   PcdQmp *qmp = g_new0 (PcdQmp, 1);
 
@@ -550,103 +400,10 @@ qmp_new (int fd, const PcdQmpListener *listener, gpointer user_data)
   qmp->prefix = g_strdup_printf ("pcd-%08x-", g_random_int ());
   qmp->listener = listener;
   qmp->user_data = user_data;
-  qmp->readable = source_attach (qmp, g_unix_fd_source_new (fd, G_IO_IN | G_IO_HUP | G_IO_ERR),
-                                 G_SOURCE_FUNC (on_readable), qmp);
+  qmp->readable =
+      pcd_qmp_source_attach (qmp, g_unix_fd_source_new (fd, G_IO_IN | G_IO_HUP | G_IO_ERR),
+                             G_SOURCE_FUNC (on_readable), qmp);
   return qmp;
-}
-
-static gboolean
-on_connect_cancelled (GCancellable *cancellable, gpointer data)
-{
-  g_autoptr (PcdQmp) qmp = pcd_qmp_ref (data);
-
-  fail (qmp, g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "the handshake was cancelled"));
-  return G_SOURCE_REMOVE;
-}
-
-static void
-connect_free (gpointer data)
-{
-  GPtrArray *keep = data;
-
-  g_source_destroy (keep->pdata[1]);
-  g_source_unref (keep->pdata[1]);
-  pcd_qmp_unref (keep->pdata[0]);
-  g_ptr_array_unref (keep);
-}
-
-/* @task's data keeps @qmp alive until the handshake ends. */
-static PcdQmp *
-begin (GTask *task, int fd, guint deadline_ms, const PcdQmpListener *listener, gpointer user_data)
-{
-  PcdQmp *qmp = qmp_new (fd, listener, user_data);
-  GSource *cancelled = g_cancellable_source_new (g_task_get_cancellable (task));
-  GPtrArray *keep = g_ptr_array_new ();
-
-  g_ptr_array_add (keep, qmp);
-  g_ptr_array_add (keep, source_attach (qmp, cancelled, G_SOURCE_FUNC (on_connect_cancelled), qmp));
-  g_task_set_task_data (task, keep, connect_free);
-  qmp->connecting = g_object_ref (task);
-  qmp->deadline = source_attach (qmp, g_timeout_source_new (deadline_ms), on_deadline, qmp);
-  return qmp;
-}
-
-static GTask *
-connect_task (GCancellable *cancellable, GAsyncReadyCallback callback, gpointer data)
-{
-  GTask *task = g_task_new (NULL, cancellable, callback, data);
-
-  g_task_set_source_tag (task, pcd_qmp_connect_async);
-  g_task_set_name (task, "pcd_qmp_connect");
-  return task;
-}
-
-void
-pcd_qmp_connect_async (const char *path,
-                       guint deadline_ms,
-                       const PcdQmpListener *listener,
-                       gpointer user_data,
-                       GCancellable *cancellable,
-                       GAsyncReadyCallback callback,
-                       gpointer callback_data)
-{
-  g_autoptr (GTask) task = connect_task (cancellable, callback, callback_data);
-  g_autoptr (GError) error = NULL;
-  int fd = pcd_qmp_open (path, &error);
-  PcdQmp *qmp;
-
-  if (fd < 0) {
-    g_task_return_error (task, g_steal_pointer (&error));
-    return;
-  }
-  qmp = begin (task, fd, deadline_ms, listener, user_data);
-  if (qmp->is_tty)
-    qmp->ungreeted = source_attach (qmp, g_timeout_source_new (UNGREETED_MS), on_ungreeted, qmp);
-}
-
-void
-pcd_qmp_adopt_async (int fd,
-                     guint deadline_ms,
-                     const PcdQmpListener *listener,
-                     gpointer user_data,
-                     GCancellable *cancellable,
-                     GAsyncReadyCallback callback,
-                     gpointer callback_data)
-{
-  g_autoptr (GTask) task = connect_task (cancellable, callback, callback_data);
-  PcdQmp *qmp;
-
-  g_unix_set_fd_nonblocking (fd, TRUE, NULL);
-  qmp = begin (task, fd, deadline_ms, listener, user_data);
-  qmp->has_asked = qmp->was_greeted = TRUE;
-  probe_oob (qmp);
-}
-
-PcdQmp *
-pcd_qmp_connect_finish (GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (g_async_result_is_tagged (result, pcd_qmp_connect_async), NULL);
-  return g_task_propagate_pointer (G_TASK (result), error);
 }
 
 /* What it is */
