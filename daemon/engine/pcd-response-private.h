@@ -66,7 +66,21 @@ void
 pcd_response_tell (PcdResponse *self, PcdActionKind action, const char *what, const char *detail);
 void pcd_response_open_incident (PcdResponse *self);
 void pcd_response_end_incident_if_over (PcdResponse *self);
+void pcd_response_set_flag (PcdResponse *self, const char *flag, const char *value);
 void pcd_response_climb (PcdResponse *self, const PcdLadderEvent *event);
+/* The two halves of a climb: in between, what the ladder decided can be written down. */
+void
+pcd_response_step (PcdResponse *self, const PcdLadderEvent *event, PcdLadderEffects *ret_effects);
+void pcd_response_carry_out_all (PcdResponse *self, const PcdLadderEffects *effects);
+
+/* pcd-response-attempt.c */
+
+/* For an operator's request, or one of our own. */
+guint64 pcd_response_new_ticket (PcdResponse *self);
+void pcd_response_begin (PcdResponse *self, const PcdAttemptSpec *spec, const char *who);
+void pcd_response_cancel (PcdResponse *self, guint64 ticket);
+/* Nobody asked for a guest that a snapshot left stopped. */
+void pcd_response_watch_undo (PcdResponse *self);
 void pcd_response_begin_by_policy (PcdResponse *self,
                                    guint64 ticket,
                                    PcdActionKind action,
