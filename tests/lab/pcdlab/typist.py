@@ -30,6 +30,7 @@ class Typist:
                                       cwd=folder, env={**env, "TERM": "xterm"})
         os.close(end)
         self._raw = b""
+        self._leave = b"\x03"  # ends what runs now: Ctrl-C, if nothing else does
         self._typed_at = 0  # where in the text the last line's output begins
         self.wait_prompt(timeout)
 
@@ -58,10 +59,11 @@ class Typist:
         return not self.prompt.search(self.text)
 
     def type(self, line):
-        """Ends what still runs with Ctrl-C, types `line`, and returns when the shell has echoed it."""
+        """Leaves what still runs, types `line`, and returns when the shell has echoed it."""
         if self.is_busy:
-            os.write(self._end, b"\x03")
-            self.wait_prompt(10)
+            os.write(self._end, self._leave)
+            self.wait_prompt(20)
+        self._leave = b"q" if line.endswith(" top") else b"\x03"
         self._typed_at += len(self.text)
         os.write(self._end, line.encode() + b"\n")
         self.wait(lambda: "\n" in self.text, 10, f"echo of {line!r}")
