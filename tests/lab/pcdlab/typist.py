@@ -14,6 +14,8 @@ import time
 
 from .proc import LabError
 
+# A full-screen program goes to another line, or screen, without a newline.
+ELSEWHERE = re.compile(r"\x1b\[(?:[0-9;]*[Hd]|\?1049[hl])")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>(][A-Z0-9]?|\r")
 
 
@@ -42,7 +44,7 @@ class Typist:
                 self._raw += os.read(self._end, 65536)
             except OSError:  # the shell has ended
                 break
-        return ESCAPES.sub("", self._raw.decode(errors="replace"))[self._typed_at:]
+        return ESCAPES.sub("", ELSEWHERE.sub("\n", self._raw.decode(errors="replace")))[self._typed_at:]
 
     def wait(self, ready, timeout, what):
         deadline = time.monotonic() + timeout
