@@ -61,6 +61,15 @@ class Docs(unittest.TestCase):
                         ran += 1
         self.assertGreater(ran, 30)
 
+    def test_demo(self):
+        """What ./demo is told to do in a text is in its --help, which asks for no root."""
+        usage = subprocess.run([os.path.join(ROOT, "demo"), "--help"], capture_output=True, text=True, timeout=20,
+                               check=True).stdout
+        words = re.findall(r"[\w-]+", usage)
+        told = [(name, word) for name in TEXTS for word in re.findall(r"\./demo (--\w+|src|dst|verify)\b", read(name))]
+        self.assertGreater(len(told), 8)
+        self.assertEqual([place for place in told if place[1] not in words], [])
+
     def test_links(self):
         for name in TEXTS:
             text = read(name)
