@@ -5,6 +5,7 @@
 #include "engine/pcd-log.h"
 #include "engine/pcd-notify.h"
 #include "engine/pcd-policy-load.h"
+#include "host/pcd-stderr.h"
 #include "libvirt/pcd-source.h"
 #include "plugins/pcd-plugins.h"
 #include "sinks/pcd-sinks.h"
@@ -359,6 +360,7 @@ main (int argc, char **argv)
   /* Not LC_MESSAGES: what is logged and recorded is searched for and compared, by people of all
    * languages and by programs, and stays English. No catalog is ever loaded. */
   setlocale (LC_CTYPE, "");
+  pcd_stderr_init ();
   g_set_prgname ("postcopyd");
   if (!parse_options (&argc, &argv, &options, &error)) {
     g_printerr ("postcopyd: %s; see 'postcopyd --help'\n", error->message);

@@ -3,6 +3,7 @@
 #include "bus/pcd-connect-host.h"
 #include "ctl/pcd-help.h"
 #include "ctl/pcd-verbs.h"
+#include "host/pcd-stderr.h"
 
 #include <glib/gi18n.h>
 #include <locale.h>
@@ -175,6 +176,7 @@ main (int argc, char **argv)
   };
 
   speak_the_users_language ();
+  pcd_stderr_init ();
   g_set_prgname ("postcopyctl");
   g_option_context_set_strict_posix (context, TRUE);
   g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);

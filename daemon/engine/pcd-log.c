@@ -49,8 +49,10 @@ write_line (GLogLevelFlags level, const GLogField *fields, gsize n_fields)
     if (!g_str_equal (fields[i].key, "MESSAGE"))
       continue;
     const char *text = fields[i].value;
-    int length = fields[i].length < 0 ? (int)strlen (text) : (int)fields[i].length;
-    fprintf (stderr, "%s: %s: %.*s\n", time, level_word (level), length, text);
+    g_autofree char *whole =
+        g_strndup (text, fields[i].length < 0 ? strlen (text) : (gsize)fields[i].length);
+    g_autofree char *printable = pcd_text_printable (whole);
+    fprintf (stderr, "%s: %s: %s\n", time, level_word (level), printable);
   }
   return G_LOG_WRITER_HANDLED;
 }

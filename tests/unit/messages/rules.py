@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What every rendered message is held to. Each rule gives a complaint, or nothing."""
+import re
+
+LONGEST = 300
+# A message goes on from "postcopyctl VERB: " or "FILE:LINE: ", so it begins as within a sentence:
+# capitals are names.
+NAMES = re.compile(r"(QEMU|QMP|SEEK_|POSIX|PID|TLS|TCP|D-Bus|GLib|KVM|HTTP|JSON|XML|UTF|Linux|Unknown option|"
+                   r"Missing argument|Cannot parse|Integer value|[A-Z_]+\b)")
+FUNCTION = re.compile(r"\b(?:pcd|g|json|gdbus|sqlite3)_[a-z_]+ ?\(|\b(?:open|read|write|ioctl|mmap)\(\)")
+ERRNO = re.compile(r"(No such file or directory|Permission denied|Input/output error|Is a directory|"
+                   r"Operation not permitted|Invalid argument|No such process|Bad file descriptor)")
+
+
+def controls(text):
+    return [c for c in text if (ord(c) < 32 and c != "\n") or 0x7f <= ord(c) < 0xa0]
+
+
+def of_message(text, prefix=False):
+    """@text as it left the function that made it; @prefix: another text follows it."""
+    body = text if prefix else text.rstrip("\n")
+    if not prefix and not body.strip():
+        return
+    if controls(body):
+        yield "control characters reach a terminal"
+    if "\n" in body:
+        yield "more than one line"
+    if "(null)" in text:
+        yield "says (null)"
+    if len(body) > LONGEST:
+        yield f"{len(body)} characters, of {LONGEST} that a screen at 3 a.m. has room for"
+    if body.endswith(".") and not body.endswith("..."):
+        yield "ends with a full stop, which no other does"
+    if not prefix and body != body.rstrip():
+        yield "ends with a blank"
+    if body[:1].isupper() and not NAMES.match(body):
+        yield "begins with a capital that is no name's"
+    if FUNCTION.search(body):
+        yield "names a function, which is nobody's business at 3 a.m."
+    if ERRNO.fullmatch(body):
+        yield "a system's error without what it happened to"
+
+
+def of_output(stderr):
+    """What a program wrote to stderr, whole."""
+    try:
+        text = stderr.decode("utf-8")
+    except UnicodeDecodeError:
+        yield "not UTF-8"
+        return
+    if controls(text):
+        yield "control characters reach a terminal"
+    for line in text.splitlines():
+        if "(null)" in line:
+            yield "says (null)"
+        if ERRNO.fullmatch(line):
+            yield "a system's error without what it happened to"

@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Every error message there is: listed from the sources, provoked, and held to rules.
+
+test-messages.py SOURCE BUILD RECORDER
+
+source.py reads the messages from the C sources. The recorder is preloaded into our programs and
+into the unit tests and writes down what they make; walk.py types what provokes it. What cannot be
+provoked here is in unwalked.txt with a reason and a sample, and that list may only shrink: a new
+message is walked, or its line says why not. PCD_MESSAGES_DUMP=FILE keeps what was recorded.
+"""
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import recorded
+import rules
+from source import Source
+from walk import Walk
+
+HERE = pathlib.Path(__file__).parent
+# Unit tests that make no error, or would only take long.
+IDLE = {"probe", "doctor", "foresee", "lifecycle", "machine", "measured", "net", "net-ring", "show", "top",
+        "thread-class", "types", "log"}
+
+
+class Unwalked:
+    """unwalked.txt: `## REASON`, then for each message its text with {} and, indented, a sample.
+    ~ before a message: some machines walk it. A reason that names a test file: that file has the
+    words, and provokes the message where it can."""
+
+    def __init__(self, path):
+        self.entries = {}
+        reason, text = None, None
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if line.startswith("## "):
+                reason = line[3:]
+            elif line.startswith("    ") and text:
+                self.entries[text]["sample"] = line[4:]
+            elif line.strip() and not line.startswith("#"):
+                text = line.lstrip("~")
+                assert reason, f"{path}:{number}: no reason above it"
+                assert text not in self.entries, f"{path}:{number}: again"
+                self.entries[text] = {"reason": reason, "sample": None, "sometimes": line.startswith("~"),
+                                      "place": f"{path.name}:{number}"}
+
+
+class Test:
+    def __init__(self, source_root, build_root, recorder):
+        self.root, self.build, self.recorder = map(pathlib.Path, (source_root, build_root, recorder))
+        self.wrong = []
+
+    def complain(self, what):
+        self.wrong.append(what)
+
+    def record(self):
+        """Everything that is made while programs run, and what they print."""
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="pcd-messages-"))
+        try:
+            env = {**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": "", "LD_PRELOAD": str(self.recorder),
+                   "PCD_MESSAGES": str(folder / "record")}
+            walk = Walk(folder, env)
+            with concurrent.futures.ThreadPoolExecutor(5) as pool:
+                parts = [pool.submit(part) for part in (walk.typed, walk.config, walk.hosts, walk.buses, walk.hooked)]
+                units = [pool.submit(self.unit, program, env) for program in self.unit_tests()]
+                for each in units + parts:
+                    each.result()
+            dump = os.environ.get("PCD_MESSAGES_DUMP")
+            if dump:
+                shutil.copy(folder / "record", dump)
+            return recorded.read(folder / "record"), walk.said
+        finally:
+            shutil.rmtree(folder)
+
+    def unit_tests(self):
+        programs = [*self.build.glob("tests/unit/test-*"), *self.build.glob("tests/plugin/test-parts")]
+        return [p for p in sorted(programs) if p.is_file() and os.access(p, os.X_OK) and
+                p.name.removeprefix("test-") not in IDLE]
+
+    def unit(self, program, env):
+        """Whether it passes is its own affair, but it has to get to its end."""
+        for _ in range(2):
+            done = subprocess.run([program, "--tap"], env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                                  timeout=120, start_new_session=True)
+            if done.returncode == 0:
+                return
+
+    def check_rules(self, message, made):
+        # What only hands on a text of others, or the help, is judged where it was made.
+        if not message.words.strip(": \n"):
+            return
+        prefix = "prefix" in made.maker
+        for complaint in rules.of_message(made.text, prefix):
+            # What a person typed is escaped where it is printed, once for all.
+            if complaint == "control characters reach a terminal" and \
+                    (made.maker == "g_printerr" or made.program.startswith("postcopy")):
+                continue
+            self.complain(f"{message.place}: {complaint}: {made.text!r}")
+
+    def check_said(self, said):
+        words = " ".join(map(str, said.words))
+        if said.status != said.expected:
+            self.complain(f"{words}: exit {said.status}, expected {said.expected}: {said.stderr!r}")
+        for complaint in rules.of_output(said.stderr):
+            self.complain(f"{words}: {complaint}: {said.stderr!r}")
+        if said.status and not said.stderr.strip():
+            self.complain(f"{words}: exit {said.status} and no word why")
+
+    def check_list(self, texts, walked, unwalked):
+        for text, message in sorted(texts.items(), key=lambda item: item[1].place):
+            if text not in walked and text not in unwalked.entries:
+                self.complain(f"{message.place}: nothing provokes it: {text!r}; let walk.py or a unit test do so, "
+                              "or tell in unwalked.txt why that cannot be")
+        for text, entry in unwalked.entries.items():
+            if text not in texts:
+                self.complain(f"{entry['place']}: there is no such message: {text!r}")
+                continue
+            if text in walked and not entry["sometimes"]:
+                self.complain(f"{entry['place']}: it was walked: {text!r}; take it off the list")
+            self.check_entry(texts[text], entry)
+
+    def check_entry(self, message, entry):
+        sample = entry["sample"]
+        pattern = re.compile(message.pattern().pattern.removesuffix(r"\n").removesuffix("\\\n"), re.S)
+        if not sample or not pattern.fullmatch(sample):
+            self.complain(f"{entry['place']}: its sample is not of this message: {sample!r}")
+            return
+        for complaint in rules.of_message(sample, "prefix" in message.maker):
+            self.complain(f"{entry['place']}: {complaint}: {sample!r}")
+        named = re.match(r"tests/\S+\.(?:py|c)", entry["reason"])
+        if named and longest_words(message) not in joined_text(self.root / named[0]):
+            self.complain(f"{entry['place']}: {named[0]} does not have its words: {longest_words(message)!r}")
+
+    def run(self):
+        source = Source([self.root / "daemon", self.root / "plugin"])
+        for way in source.unknown_ways:
+            self.complain(f"{way}: source.py does not know this way to make an error")
+        texts = {}
+        for message in source.messages:
+            texts.setdefault(message.text.rstrip("\n"), message)
+        del texts[""]
+        matcher = recorded.Matcher(source.messages)
+        walked = {}
+        made_all, said_all = self.record()
+        for made in made_all:
+            message = matcher.find(made)
+            if message:
+                walked.setdefault(message.text.rstrip("\n"), []).append(made)
+                self.check_rules(message, made)
+            elif made.ours and "/test-" not in made.program:
+                self.complain(f"{made.program} made what source.py did not find, by {made.maker}: {made.text!r}")
+        for said in said_all:
+            self.check_said(said)
+        unwalked = Unwalked(HERE / "unwalked.txt")
+        if os.geteuid() == 0:
+            self.check_list(texts, walked, unwalked)
+        print(f"{len(texts)} messages: {len(walked)} walked by {len(said_all)} calls and the unit tests, "
+              f"{len(unwalked.entries)} listed")
+        return texts, walked, unwalked
+
+
+def longest_words(message):
+    """The longest run of its own words, to look for in a test."""
+    runs = [p.strip(" \n") for p in message.pieces if isinstance(p, str)]
+    return max(runs, key=len, default="")
+
+
+def joined_text(path):
+    """Strings that continue on the next line are one."""
+    text = path.read_text(encoding="utf-8")
+    return re.sub(r"[\"']\s*\n\s*[frb]?[\"']", "", text).replace("\\'", "'").replace('\\"', '"')
+
+
+if __name__ == "__main__":
+    if not shutil.which("dbus-daemon") or not shutil.which("gdbus"):
+        print("skipped: no dbus-daemon or no gdbus")
+        sys.exit(77)
+    test = Test(*sys.argv[1:4])
+    test.run()
+    for line in sorted(set(test.wrong)):
+        print(line)
+    print(f"{len(set(test.wrong))} wrong")
+    sys.exit(1 if test.wrong else 0)
