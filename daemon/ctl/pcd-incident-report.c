@@ -5,22 +5,32 @@
 #include "ctl/pcd-busy.h"
 #include "ctl/pcd-report.h"
 #include "ctl/pcd-verb.h"
+#include "engine/pcd-file.h"
 #include "journal/pcd-journal.h"
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
+#include <string.h>
+
+#define MAX_FILE (64 * 1024 * 1024)
 
 static JsonNode *
 read_file (const char *path, GError **error)
 {
   g_autoptr (JsonParser) parser = json_parser_new_immutable ();
+  g_autoptr (GString) text = g_string_new (NULL);
   g_autoptr (GError) own = NULL;
 
-  if (!json_parser_load_from_mapped_file (parser, path, &own)) {
+  if (!pcd_file_read (path, MAX_FILE, "an incident", text, &own) ||
+      !json_parser_load_from_data (parser, text->str, (gssize)text->len, &own)) {
+    /* What the parser says begins with the name that it gives to memory, and the place there. */
+    const char *why = own->message;
+    if (g_str_has_prefix (why, "<data>"))
+      why += strlen ("<data>");
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                 _ ("%s: %s; expected the number of an incident, as 'postcopyctl incident list' "
-                    "shows it, or a file with the output of 'postcopyctl incident show ID --json'"),
-                 path, own->message);
+                 _ ("%s%s; expected the number of an incident ('postcopyctl incident list' shows "
+                    "them), or a file that 'postcopyctl incident show ID --json' wrote"),
+                 own->domain == JSON_PARSER_ERROR ? path : "", why);
     return NULL;
   }
   return json_parser_steal_root (parser);

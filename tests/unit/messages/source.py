@@ -211,10 +211,12 @@ class Source:
     # ---- following ----
 
     def walk(self):
+        self.calls = {}
         for function in self.functions:
             function.calls = list(calls_in(function.body))
             function.locals = locals_of(function)
-        done = set()
+            for call in function.calls:
+                self.calls.setdefault(call[0], []).append((function, call))
         pending = [(f, c, name) for f in self.functions for c in f.calls
                    for name in [c[0]] if name in MAKERS]
         seen = set()
@@ -222,12 +224,9 @@ class Source:
             self.take(f, call, [(name, None, (Param(MAKERS[name], name not in LITERAL),))], seen)
 
     def callers(self, function):
-        for other in self.functions:
-            if function.static and other.path != function.path:
-                continue
-            for call in other.calls:
-                if call[0] == function.name and self.resolve(other, call[0]) is function:
-                    yield other, call
+        for other, call in self.calls.get(function.name, []):
+            if self.resolve(other, call[0]) is function:
+                yield other, call
 
     def resolve(self, caller, name):
         known = self.by_name.get(name, [])

@@ -64,7 +64,6 @@ TYPED = [
     (USAGE, "policy --policy-dir {policies} simulate recover {dir}/out-of-range"),
     (USAGE, "policy --policy-dir {policies} simulate recover {dir}/huge"),
     (USAGE, "policy --config {dir}/bad.conf list"), (USAGE, "plugins --config {dir}/bad.conf"),
-    (USAGE, "--bus {bus} policy --policy-dir {policies} set g nope"),
     (USAGE, "incident"), (USAGE, "incident frob"), (USAGE, "incident list --text"),
     (USAGE, "incident report 1 --text --json"), (USAGE, "incident show x"), (USAGE, "incident show 0"),
     (NOT_FOUND, "incident --state-dir {dir}/empty show 1"), (NOT_FOUND, "incident --state-dir {dir}/empty report 1"),
@@ -72,7 +71,7 @@ TYPED = [
     (FAILED, "incident --state-dir {dir}/damaged list"), (FAILED, "incident --state-dir {dir}/newer list"),
     (FAILED, "incident --state-dir {dir}/other list"), (FAILED, "incident --state-dir {dir}/folder list"),
     (FAILED, "incident report {dir}/nonsense"), (FAILED, "incident report {dir}/no-incident"),
-    (FAILED, "incident report {dir}/nonexistent"),
+    (FAILED, "incident report {dir}/nonexistent"), (FAILED, "incident report {dir}/huge"),
     (FAILED, "incident report {dir}/incident --with {dir}/incident"),
     (FAILED, "incident report {dir}/incident --html {dir}/nonexistent/page"),
 ]
@@ -88,6 +87,7 @@ ASKED = [
     (NOT_FOUND, "status hh"), (NOT_FOUND, "recover hh"),
     (NOT_FOUND, "recover h --role destination"), (USAGE, "hold g"), (NOT_FOUND, "hold nope"),
     (USAGE, "policy --policy-dir {policies} set g recover"), (FAILED, "recover h"),
+    (USAGE, "policy --policy-dir {policies} set h nope"),
     (FAILED, "stop h"), (FAILED, "recover h --wait --timeout 100ms"),
     (USAGE, "recover h --network 10.0.0.0/99"), (USAGE, "recover h --uri http://x"),
     (USAGE, ["recover", "h", "--network", HOSTILE]), (USAGE, "destroy h --order any"),
@@ -152,7 +152,8 @@ class Walk:
         write("unknown-phase", line.replace("paused", "pausd\\u001b"))
         write("goes-back", line + "\n" + line.replace(": 5", ": 4"))
         write("out-of-range", line.replace(": 5", ": -1"))
-        write("huge", b"x" * (64 << 20))
+        write("huge", b"")
+        os.truncate(self.dir / "huge", (64 << 20) + 1)
         write("big", b" " * (4 << 20))
         write("nonsense", "nonsense")
         write("no-incident", "{}")
@@ -205,7 +206,8 @@ class Walk:
     def typed(self):
         self.table(TYPED)
         # On a terminal stderr is the terminal: script shows it on stdout.
-        self.run(FAILED, ["sh", "-c", f"script -qec 'TERM=nonesuch {self.ctl} top' /dev/null >&2"])
+        self.run(FAILED, ["sh", "-c", f"script -qec 'TERM=nonesuch {self.ctl} top' /dev/null | tr -d '\\r' >&2; "
+                          "exit 1"])
 
     def config(self):
         library = subprocess.run(["sh", "-c", "ls /lib/*/libc.so.6 /usr/lib/libc.so.6 2>/dev/null | head -1"],
@@ -226,6 +228,14 @@ class Walk:
     def hosts(self):
         for ssh, _ in SSH:
             self.run(NO_DAEMON, [self.ctl, "--host", "far", "list"], {"POSTCOPYCTL_SSH": ssh})
+
+    def silent(self):
+        """A bus that accepts and says nothing."""
+        path = self.dir / "silent"
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+            server.listen()
+            self.table([(NO_DAEMON, "list")], ["--bus", f"unix:path={path}"])
 
     def buses(self):
         self.table([(NO_DAEMON, "list")], ["--bus", f"unix:path={self.dir}/none"])
