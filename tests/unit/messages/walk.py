@@ -80,6 +80,7 @@ ALONE = [
     (NO_DAEMON, "list"), (NO_DAEMON, "status g"), (NO_DAEMON, "events --follow"), (NO_DAEMON, "recover g"),
     (NO_DAEMON, "hold g"), (NO_DAEMON, "sinks"),
     (FAILED, "--connect qemu+unix:///system?socket=/nonexistent policy --policy-dir {policies} set g recover"),
+    (USAGE, "--connect qemu+unix:///system?socket=/nonexistent policy --policy-dir {policies} set g nope"),
 ]
 # With a postcopyd whose engine is played: g twice, h once, as the script below says.
 ASKED = [
@@ -87,7 +88,6 @@ ASKED = [
     (NOT_FOUND, "status hh"), (NOT_FOUND, "recover hh"),
     (NOT_FOUND, "recover h --role destination"), (USAGE, "hold g"), (NOT_FOUND, "hold nope"),
     (USAGE, "policy --policy-dir {policies} set g recover"), (FAILED, "recover h"),
-    (USAGE, "policy --policy-dir {policies} set h nope"),
     (FAILED, "stop h"), (FAILED, "recover h --wait --timeout 100ms"),
     (USAGE, "recover h --network 10.0.0.0/99"), (USAGE, "recover h --uri http://x"),
     (USAGE, ["recover", "h", "--network", HOSTILE]), (USAGE, "destroy h --order any"),
