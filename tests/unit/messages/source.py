@@ -39,7 +39,8 @@ SUSPECT = re.compile(r"^(g_\w*(error|printerr)\w*|perror|errx?|warnx?|verrx?|vwa
 # stderr is written with g_printerr, but for progress bars, where the text is no error.
 STDERR_WORDS = {"fprintf", "fputs", "fflush", "fileno", "isatty", "ioctl",
                 "g_log_writer_is_journald"}
-STDERR_FILE = "/pcd-stderr.c"
+# These draw, and print what was made safe.
+STDERR_FILES = ("/pcd-stderr.c", "/pcd-busy.c")
 MARKS = {"_", "N_", "Q_", "gettext", "g_strdup", "g_intern_string", "g_intern_static_string"}
 PLURALS = {"ngettext", "dngettext", "g_dngettext"}
 MAX_ALTERNATIVES = 60
@@ -172,7 +173,7 @@ class Source:
                     self.unknown_ways.append(f"{shown}:{token.line}: {holder}->message is written")
             if token.text in ("stderr", "STDERR_FILENO"):
                 words = {t.text for t in tokens[max(0, i - 3):i]}
-                if not words & STDERR_WORDS and not shown.endswith(STDERR_FILE):
+                if not words & STDERR_WORDS and not shown.endswith(STDERR_FILES):
                     self.unknown_ways.append(f"{shown}:{token.line}: {token.text} is used")
 
     def split(self, tokens, shown):

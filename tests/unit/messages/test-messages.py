@@ -116,6 +116,8 @@ class Test:
 
     def check_list(self, texts, walked, unwalked):
         for text, message in sorted(texts.items(), key=lambda item: item[1].place):
+            if message.place.startswith("plugin/sinks/webhook/") and not os.environ["PCD_WITH"]:
+                continue
             if text not in walked and text not in unwalked.entries:
                 self.complain(f"{message.place}: nothing provokes it: {text!r}; let walk.py or a unit test do so, "
                               "or tell in unwalked.txt why that cannot be")
