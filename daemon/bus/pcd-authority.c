@@ -38,8 +38,11 @@ end (Check *check, GError *error)
 static void
 deny (Check *check, const char *why)
 {
-  end (check, g_error_new (PCD_BUS_ERROR, PCD_BUS_ERROR_NOT_AUTHORIZED,
-                           "uid %u may not do this: %s", check->uid, why));
+  end (check,
+       g_error_new (
+           PCD_BUS_ERROR, PCD_BUS_ERROR_NOT_AUTHORIZED,
+           "uid %u may not do this: %s; be root (sudo), or have polkit allow it, see postcopyd(8)",
+           check->uid, why));
 }
 
 static void

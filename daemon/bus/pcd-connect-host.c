@@ -102,21 +102,26 @@ explain (GSubprocess *ssh, const GError *reason, guint deadline_msec, GError **e
   if (g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
     g_subprocess_force_exit (ssh);
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                 _ ("ssh has not got through to it within %u s"), deadline_msec / 1000);
+                 _ ("ssh has not got through to it within %u s; does 'ssh' to it work by hand?"),
+                 deadline_msec / 1000);
     return;
   }
   const gboolean ended = wait_end (ssh) && g_subprocess_get_if_exited (ssh);
   const int status = ended ? g_subprocess_get_exit_status (ssh) : 0;
 
   if (ended && status == SSH_FAILED)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                 _ ("ssh cannot reach that host, or is not let in"));
+    g_set_error (
+        error, G_IO_ERROR, G_IO_ERROR_FAILED,
+        _ ("ssh cannot reach that host, or is not let in, for the reason that it gives above; "
+           "log in there by ssh once by hand (host key, password), then try again"));
   else if (ended && status == NO_COMMAND)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
                  "there is no " BRIDGE " on that host; install systemd there");
   else if (ended)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                 "that host's bus cannot be reached: " BRIDGE " ended with status %d", status);
+                 "that host's bus cannot be reached: " BRIDGE
+                 " ended with status %d; see that D-Bus runs there",
+                 status);
   else
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, "what " BRIDGE " says there is no D-Bus: %s",
                  reason->message);

@@ -97,6 +97,17 @@ complain_error (PcdClient *self, GError *error)
   }
 }
 
+static void
+complain_no_bus (const PcdClient *self, const GError *error)
+{
+  g_autofree char *reason =
+      g_strdup_printf (_ ("that bus cannot be reached (%s); see that D-Bus runs, or name another "
+                          "bus with --bus"),
+                       error->message);
+
+  complain (self, reason);
+}
+
 static PcdBusy *
 begin_waiting (const PcdClient *self)
 {
@@ -178,7 +189,11 @@ open_client (const PcdCtl *ctl, gboolean quiet, int *ret_exit)
   self->bus = call_the_bus (ctl);
   self->connection = reach_bus (self, ctl, address, &error);
   if (!self->connection) {
-    complain_error (self, error);
+    if (ctl->host || g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT) ||
+        g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+      complain_error (self, error);
+    else
+      complain_no_bus (self, error);
     return NULL;
   }
   g_autoptr (GVariant) owner =

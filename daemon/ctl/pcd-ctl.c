@@ -92,9 +92,9 @@ pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, cha
 int
 pcd_verb_refuse_host (const PcdCtl *ctl, const char *words)
 {
-  g_printerr (
-      _ ("postcopyctl: --host: '%s' looks at its own host; run it there: ssh %s postcopyctl %s\n"),
-      words, ctl->host, words);
+  g_printerr (_ ("postcopyctl: --host: '%s' looks at its own host; run it there: ssh %s "
+                 "postcopyctl %s ...\n"),
+              words, ctl->host, words);
   return PCD_EXIT_USAGE;
 }
 

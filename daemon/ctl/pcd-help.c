@@ -2,12 +2,10 @@
 /* Texts around those of GOption; of a verb with subverbs, only the options that matter to one. */
 #include "ctl/pcd-help.h"
 
+#include "core/pcd-nearest.h"
+
 #include <glib/gi18n.h>
 #include <string.h>
-
-/* Further apart it is another word. */
-#define MAX_DISTANCE 2
-#define MAX_LETTERS  24
 
 /* Related ones share a line, or it would be no screen; each verb has a line in `help all`. */
 static const struct {
@@ -116,46 +114,16 @@ pcd_help_of_verb (const PcdVerb *verb, const PcdSubverb *subverb, const GOptionE
                   (const GOptionEntry *)(gpointer)chosen->data, description);
 }
 
-/* Letters to be changed, put in or left out (Levenshtein). */
-static guint
-distance (const char *a, const char *b)
-{
-  guint row[MAX_LETTERS + 1];
-  const gsize n = strlen (b);
-
-  if (strlen (a) > MAX_LETTERS || n > MAX_LETTERS)
-    return G_MAXUINT;
-  for (guint j = 0; j <= n; j++)
-    row[j] = j;
-  for (guint i = 1; a[i - 1]; i++) {
-    guint diagonal = row[0];
-    row[0] = i;
-    for (guint j = 1; j <= n; j++) {
-      const guint changed = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = MIN (changed, MIN (row[j], row[j - 1]) + 1);
-    }
-  }
-  return row[n];
-}
-
 const char *
 pcd_help_nearest (const PcdVerb *const *verbs, const char *word)
 {
-  const char *nearest = NULL;
-  guint least = MAX_DISTANCE + 1;
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
 
-  for (guint i = 0; verbs[i]; i++)
+  for (guint i = 0; verbs[i]; i++) {
     if (strlen (word) >= 3 && g_str_has_prefix (verbs[i]->name, word))
       return verbs[i]->name;
-  for (guint i = 0; verbs[i]; i++) {
-    const char *name = verbs[i]->name;
-    /* Of a short word, two letters are most of it. */
-    const guint apart = distance (word, name);
-    if (apart < least && apart * 2 <= strlen (name)) {
-      least = apart;
-      nearest = name;
-    }
+    g_ptr_array_add (names, (gpointer)verbs[i]->name);
   }
-  return nearest;
+  g_ptr_array_add (names, NULL);
+  return pcd_nearest (word, (const char *const *)names->pdata);
 }

@@ -2,6 +2,7 @@
 /* Names and UUIDs by what the daemon told; an id by libvirt, as the daemon does not know it. */
 #include "ctl/pcd-pick.h"
 
+#include "core/pcd-nearest.h"
 #include "ctl/pcd-show.h"
 #include "libvirt/pcd-lookup.h"
 
@@ -83,6 +84,23 @@ pcd_pick_find (const PcdCtl *ctl,
   return NULL;
 }
 
+char *
+pcd_pick_hint (const PcdClientState *state, const char *domain)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+
+  for (guint i = 0; i < state->migrations->len; i++) {
+    const PcdClientMigration *migration = g_ptr_array_index (state->migrations, i);
+
+    /* Known, only not in the role that was asked for: nothing was mistyped. */
+    if (g_str_equal (migration->name, domain))
+      return g_strdup ("");
+    g_ptr_array_add (names, migration->name);
+  }
+  g_ptr_array_add (names, NULL);
+  return pcd_nearest_hint (domain, (const char *const *)names->pdata);
+}
+
 const PcdClientMigration *
 pcd_pick_migration (const PcdCtl *ctl,
                     const PcdClientState *state,
@@ -93,9 +111,11 @@ pcd_pick_migration (const PcdCtl *ctl,
 {
   const PcdClientMigration *migration = pcd_pick_find (ctl, state, domain, role, roles, ret_exit);
 
-  if (!migration && *ret_exit == PCD_EXIT_NOT_FOUND)
-    g_printerr (
-        _ ("%s: no migration of a domain '%s' is known here%s%s; 'postcopyctl list' shows all\n"),
-        g_get_prgname (), domain, role ? _ (" as ") : "", role ?: "");
+  if (!migration && *ret_exit == PCD_EXIT_NOT_FOUND) {
+    g_autofree char *hint = pcd_pick_hint (state, domain);
+    g_printerr (_ ("%s: no migration of a domain '%s' is known here%s%s%s; 'postcopyctl list' "
+                   "shows all\n"),
+                g_get_prgname (), domain, role ? _ (" as ") : "", role ?: "", hint);
+  }
   return migration;
 }

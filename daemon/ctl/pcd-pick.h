@@ -30,6 +30,14 @@ char *pcd_pick_domain (const PcdCtl *ctl, const PcdClientState *state, const cha
 gboolean pcd_pick_check_role (const char *role);
 
 /**
+ * pcd_pick_hint:
+ *
+ * Returns: (transfer full): " (did you mean 'vm1'?)" for a @domain that is nearly the name of one
+ * in @state, else ""
+ */
+char *pcd_pick_hint (const PcdClientState *state, const char *domain);
+
+/**
  * pcd_pick_migration:
  * @role: (nullable): from --role
  * @roles: bits 1 << #PcdRole: where what is wanted makes sense, or %PCD_PICK_ANY_ROLE

@@ -283,6 +283,15 @@ ask (const PcdCtl *ctl, const Options *options, const char *domain)
   return pcd_act_wait (client, migration, &wait);
 }
 
+/* Bundles are files of the host that made them. */
+static int
+refuse_snapshot_word (const PcdCtl *ctl, const char *word)
+{
+  g_autofree char *words = g_strconcat ("snapshot ", word, NULL);
+
+  return pcd_verb_refuse_host (ctl, words);
+}
+
 static int
 run (const PcdCtl *global, const PcdVerb *verb, PcdActionKind action, int argc, char **argv)
 {
@@ -298,7 +307,7 @@ run (const PcdCtl *global, const PcdVerb *verb, PcdActionKind action, int argc, 
   if (ctl->host && action == PCD_ACTION_DEBUG)
     return pcd_verb_refuse_host (ctl, verb->name);
   if (action == PCD_ACTION_SNAPSHOT && pcd_snapshot_is_word (argc, argv))
-    return ctl->host ? pcd_verb_refuse_host (ctl, "snapshot verify, info and merge")
+    return ctl->host ? refuse_snapshot_word (ctl, argv[1])
                      : pcd_snapshot_words (ctl, &options.snapshot, argc, argv);
   return check (&options, argc) ? ask (ctl, &options, argv[1]) : PCD_EXIT_USAGE;
 }

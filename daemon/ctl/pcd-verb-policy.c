@@ -3,6 +3,7 @@
 #include "ctl/pcd-policy-assign.h"
 
 #include "core/pcd-json.h"
+#include "core/pcd-nearest.h"
 #include "ctl/pcd-pick.h"
 #include "ctl/pcd-plugin-names.h"
 #include "ctl/pcd-policy-simulate.h"
@@ -62,6 +63,17 @@ load_set (const Options *options)
   if (!set)
     g_printerr (_ ("postcopyctl policy: %s; --policy-dir DIR looks elsewhere\n"), error->message);
   return set;
+}
+
+static char *
+nearest_hint (PcdPolicySet *set, const char *name)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+
+  for (guint i = 0; i < pcd_policy_set_get_length (set); i++)
+    g_ptr_array_add (names, (gpointer)pcd_policy_set_get_nth (set, i)->name);
+  g_ptr_array_add (names, NULL);
+  return pcd_nearest_hint (name, (const char *const *)names->pdata);
 }
 
 static int
@@ -250,9 +262,10 @@ show (const Options *options, const char *name)
     return PCD_EXIT_USAGE;
   const PcdPolicy *policy = pcd_policy_set_lookup (set, name);
   if (!policy) {
+    g_autofree char *hint = nearest_hint (set, name);
     g_printerr (_ ("postcopyctl policy show: no policy '%s', expected one of those that "
-                   "'postcopyctl policy list' shows\n"),
-                name);
+                   "'postcopyctl policy list' shows%s\n"),
+                name, hint);
     return PCD_EXIT_USAGE;
   }
   if (!options->json) {
@@ -278,10 +291,12 @@ find_policy (const Options *options, const char *name)
   }
   g_autoptr (PcdPolicySet) set = load_set (options);
   PcdPolicy *policy = set ? pcd_policy_set_lookup (set, name) : NULL;
-  if (set && !policy)
+  if (set && !policy) {
+    g_autofree char *hint = nearest_hint (set, name);
     g_printerr (_ ("postcopyctl policy simulate: no policy '%s', expected one of those that "
-                   "'postcopyctl policy list' shows, or a file\n"),
-                name);
+                   "'postcopyctl policy list' shows, or a file%s\n"),
+                name, hint);
+  }
   return policy ? pcd_policy_ref (policy) : NULL;
 }
 
@@ -308,9 +323,10 @@ set_policy (const PcdCtl *ctl, const Options *options, const char *domain, const
     return PCD_EXIT_USAGE;
   if (!name || pcd_policy_set_lookup (set, name))
     return pcd_policy_assign_domain (ctl, domain, name);
+  g_autofree char *hint = nearest_hint (set, name);
   g_printerr (_ ("postcopyctl policy set: no policy '%s', expected one of those that 'postcopyctl "
-                 "policy list' shows\n"),
-              name);
+                 "policy list' shows%s\n"),
+              name, hint);
   return PCD_EXIT_USAGE;
 }
 

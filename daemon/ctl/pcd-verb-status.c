@@ -101,9 +101,10 @@ print_status (gpointer data)
   if (warning)
     g_printerr ("%s", warning);
   if (self->domain && !has_domain (state, self->domain)) {
+    g_autofree char *hint = pcd_pick_hint (state, self->word);
     g_printerr (
-        _ ("%s: no migration of a domain '%s' is known here; 'postcopyctl list' shows all\n"),
-        g_get_prgname (), self->word);
+        _ ("%s: no migration of a domain '%s' is known here%s; 'postcopyctl list' shows all\n"),
+        g_get_prgname (), self->word, hint);
     self->exit_code = PCD_EXIT_NOT_FOUND;
     return FALSE;
   }

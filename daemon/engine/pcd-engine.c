@@ -478,7 +478,8 @@ find_for_operator (PcdEngine *engine, const char *uuid, PcdRole role, GError **e
                  uuid);
   else if (!response)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                 "this postcopyd only watches: actions are not enabled");
+                 "this postcopyd only watches, as it cannot keep a journal; its log says why "
+                 "(journalctl -u postcopyd)");
   return response;
 }
 

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 static gboolean
-refuse_file (const char *path, int error_number, GError **error)
+refuse_file (const char *path, int error_number, const char *expected, GError **error)
 {
-  g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (error_number), "%s: %s", path,
-               g_strerror (error_number));
+  g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (error_number),
+               _ ("%s: %s, expected %s"), path, g_strerror (error_number), expected);
   return FALSE;
 }
 
@@ -30,7 +30,7 @@ pcd_file_read (
     int saved = errno;
     if (fd >= 0)
       close (fd);
-    return refuse_file (path, saved, error);
+    return refuse_file (path, saved, expected, error);
   }
   if (!S_ISREG (st.st_mode) && !S_ISCHR (st.st_mode)) {
     close (fd);
@@ -45,7 +45,7 @@ pcd_file_read (
   int saved = errno;
   close (fd);
   if (n < 0)
-    return refuse_file (path, saved, error);
+    return refuse_file (path, saved, expected, error);
   if (text->len > max_bytes) {
     g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
                  "%s: more than %" G_GSIZE_FORMAT " KiB, expected %s", path, max_bytes / 1024,

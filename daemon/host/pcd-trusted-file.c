@@ -86,7 +86,8 @@ pcd_trusted_file_check (const char *path, gboolean executable, GError **error)
            refuse (path, _ ("is neither a file nor a folder"), error);
   if (!S_ISREG (st.st_mode))
     return refuse (path, _ ("is not a file"), error);
-  return (st.st_mode & 0111) != 0 || refuse (path, _ ("is not executable"), error);
+  return (st.st_mode & 0111) != 0 ||
+         refuse (path, _ ("is not executable, expected a program: chmod +x it"), error);
 }
 
 static gboolean

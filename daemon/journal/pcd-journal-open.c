@@ -298,7 +298,9 @@ check_readable (const char *path, GError **error)
   if (access (path, R_OK) == 0)
     return TRUE;
   if (errno == ENOENT)
-    return refuse (path, PCD_JOURNAL_ERROR_NONE_YET, error, _ ("there is none yet"));
+    return refuse (path, PCD_JOURNAL_ERROR_NONE_YET, error,
+                   _ ("there is no journal yet: postcopyd makes it when it first starts; "
+                      "--state-dir DIR looks elsewhere"));
   if (errno == EACCES)
     return refuse (path, PCD_JOURNAL_ERROR_PERMISSION, error,
                    _ ("permission denied; only root may read it, so try again with sudo"));
@@ -325,7 +327,10 @@ open_read (const char *path, const char *query, GError **error)
       !check_identity (db, path, &version, error))
     return NULL;
   if (version == 0) {
-    refuse (path, PCD_JOURNAL_ERROR_NONE_YET, error, _ ("there is nothing in it yet"));
+    refuse (
+        path, PCD_JOURNAL_ERROR_NONE_YET, error,
+        _ ("there is nothing in it yet: postcopyd was ended while it made it, and goes on when it "
+           "starts"));
     return NULL;
   }
   return check_tables (db, version, path, error) ? g_steal_pointer (&db) : NULL;

@@ -383,8 +383,10 @@ pcd_journal_end_incident (PcdJournal *self, gint64 incident, const char *how, gi
 static void
 fail_without (PcdJob *job)
 {
-  g_set_error (&job->error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_DISK,
-               "there is no journal: it could not be opened when postcopyd started");
+  g_set_error (
+      &job->error, PCD_JOURNAL_ERROR, PCD_JOURNAL_ERROR_DISK,
+      "there is no journal: it could not be opened when postcopyd started; its log says why, "
+      "restart it then");
   send_answer (NULL, job);
   pcd_job_unref (job);
 }

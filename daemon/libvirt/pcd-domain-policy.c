@@ -51,6 +51,14 @@ work (gpointer data)
   g_autoptr (virConnect) connection = virConnectOpen (task->uri);
   g_autoptr (virDomain) domain = connection ? pcd_vir_find_domain (connection, task->domain) : NULL;
 
+  if (!connection) {
+    virErrorPtr last = virGetLastError ();
+    g_set_error (&task->error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED,
+                 _ ("cannot connect to libvirt: %s; is its daemon running? Or name another by "
+                    "--connect URI"),
+                 last && last->message ? last->message : _ ("failed without a reason"));
+    return;
+  }
   if (!domain) {
     fail (task, G_IO_ERROR_NOT_CONNECTED);
     return;

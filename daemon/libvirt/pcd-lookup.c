@@ -33,7 +33,7 @@ lookup_free (gpointer data)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Lookup, lookup_free)
 
 static void
-set_lookup_error (Lookup *lookup)
+set_lookup_error (Lookup *lookup, gboolean connected)
 {
   virErrorPtr last = virGetLastError ();
   int code =
@@ -42,6 +42,11 @@ set_lookup_error (Lookup *lookup)
   if (code == G_IO_ERROR_NOT_FOUND)
     g_set_error (&lookup->error, G_IO_ERROR, code, _ ("libvirt knows no domain '%s'"),
                  lookup->domain);
+  else if (!connected)
+    g_set_error (&lookup->error, G_IO_ERROR, code,
+                 _ ("cannot connect to libvirt: %s; is its daemon running? Or name another by "
+                    "--connect URI"),
+                 last && last->message ? last->message : _ ("failed without a reason"));
   else
     g_set_error (&lookup->error, G_IO_ERROR, code, "libvirt: %s",
                  last && last->message ? last->message : _ ("failed without a reason"));
@@ -57,7 +62,7 @@ lookup_work (gpointer data)
   char uuid[VIR_UUID_STRING_BUFLEN];
 
   if (!domain || virDomainGetUUIDString (domain, uuid) < 0) {
-    set_lookup_error (lookup);
+    set_lookup_error (lookup, connection != NULL);
     return;
   }
   lookup->uuid = g_strdup (uuid);

@@ -108,8 +108,11 @@ static gboolean
 check_words (const char *name, const PcdElfPlugin *elf, PcdPluginFile *file, GError **error)
 {
   if (file->abi_major != POSTCOPYD_ABI_MAJOR)
-    return refuse (error, _ ("is made for version %u.%u of the interface, expected %d"),
-                   file->abi_major, file->abi_minor, POSTCOPYD_ABI_MAJOR);
+    return refuse (
+        error,
+        _ ("is made for version %u.%u of the interface, expected %d: build it with the header of "
+           "this postcopyd"),
+        file->abi_major, file->abi_minor, POSTCOPYD_ABI_MAJOR);
   if (file->struct_size < PLUGIN_1_0 || file->struct_size > IMPLAUSIBLE)
     return refuse (error, _ ("says that its PostcopydPlugin has %u bytes, expected at least %zu"),
                    file->struct_size, PLUGIN_1_0);

@@ -147,8 +147,9 @@ check_space (PcdBundle *self, guint64 needed, GError **error)
   if (there >= needed)
     return TRUE;
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
-               "%s: it may take %.1f MiB, and %.1f MiB are free", self->directory,
-               (double)needed / MIB, (double)there / MIB);
+               "%s: it may take %.1f MiB, and %.1f MiB are free; make room, or choose another "
+               "folder",
+               self->directory, (double)needed / MIB, (double)there / MIB);
   return FALSE;
 }
 

@@ -125,7 +125,8 @@ choose (PcdDiskLink *self, gint64 until, GError **error)
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED, "%s",
                !pcd_disk_link_is_alive (self) ? "QEMU has ended"
                : why                          ? why
-                                              : "no monitor");
+                     : "there is no control monitor: libvirt's hook gives QEMU one when it "
+                       "comes in by a migration, see 'postcopyctl doctor'");
   return NULL;
 }
 

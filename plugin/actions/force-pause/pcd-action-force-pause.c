@@ -112,7 +112,9 @@ by_monitor (const Pause *pause, GError **error)
   g_autoptr (JsonNode) value = NULL;
 
   if (!pause->monitor) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED, "no control monitor");
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED,
+                 "there is no control monitor: libvirt's hook gives QEMU one when it "
+                 "comes in by a migration, see 'postcopyctl doctor'");
     return FALSE;
   }
   value = pcd_monitor_keeper_call (pause->monitor, "migrate-pause", NULL, PCD_QMP_OOB, NULL,

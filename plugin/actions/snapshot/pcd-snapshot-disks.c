@@ -253,7 +253,10 @@ start (PcdSnapshotDisks *self, GError **error)
   }
   if (!self->side->monitor) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED, "%s",
-                 self->side->why_no_monitor ? self->side->why_no_monitor : "no control monitor");
+                 self->side->why_no_monitor
+                     ? self->side->why_no_monitor
+                     : "there is no control monitor: libvirt's hook gives QEMU one when it "
+                       "comes in by a migration, see 'postcopyctl doctor'");
     return FALSE;
   }
   self->link = pcd_disk_link_new (migration->pid, migration->name, self->side->monitor);

@@ -25,7 +25,10 @@ may_use_libvirt (const PcdSnapshotSide *side, GError **error)
   if (g_str_equal (side->migration->role, "source"))
     return TRUE;
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED, "%s",
-               side->why_no_monitor ? side->why_no_monitor : "no control monitor");
+               side->why_no_monitor
+                   ? side->why_no_monitor
+                   : "there is no control monitor: libvirt's hook gives QEMU one when it "
+                     "comes in by a migration, see 'postcopyctl doctor'");
   return FALSE;
 }
 

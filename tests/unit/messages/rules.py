@@ -12,6 +12,27 @@ ERRNO = re.compile(r"(No such file or directory|Permission denied|Input/output e
                    r"Operation not permitted|Invalid argument|No such process|Bad file descriptor)")
 
 
+# What to do: a value that would be right, a command, a place to look, a choice.
+ADVICE = re.compile(r"expected|see '|postcopyctl |--[a-z]+|\bgive |\bsay which|chmod |chown |install |set TERM|"
+                    r"run it there|\btry |did you mean|; make |; be |by hand|restart|is its daemon running|"
+                    r"; start it|see that |is another postcopyd running|; is |log says")
+# Kinds of messages after which there is nothing that we could tell anyone to do.
+HOPELESS = {
+    "what the daemon answered, in whose words the advice has to be": re.compile(r": (refused|failed): "),
+    "what is no longer there, or never was": re.compile(r"it went away|not known here any more|no process \d+|"
+                                                        r"is not a QEMU|libvirt knows no domain|no migrations"),
+    "a file that its maker has to mend: it is named, and what is wrong": re.compile(
+        r"file is not a database|but not a journal|disk I/O error|Failed to create file|No such file"),
+    "the daemon may be slow, and may answer later": re.compile(r"did not answer within"),
+}
+
+
+def without_advice(stderr):
+    """@stderr of a program that failed: nothing in it says what to do, nor is of a kind above."""
+    text = stderr.decode("utf-8", "replace")
+    return not ADVICE.search(text) and not any(kind.search(text) for kind in HOPELESS.values())
+
+
 def controls(text):
     return [c for c in text if (ord(c) < 32 and c != "\n") or 0x7f <= ord(c) < 0xa0]
 

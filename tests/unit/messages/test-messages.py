@@ -113,6 +113,8 @@ class Test:
             self.complain(f"{words}: {complaint}: {said.stderr!r}")
         if said.status and not said.stderr.strip():
             self.complain(f"{words}: exit {said.status} and no word why")
+        elif said.status and rules.without_advice(said.stderr):
+            self.complain(f"{words}: says not what to do: {said.stderr!r}")
 
     def check_list(self, texts, walked, unwalked):
         for text, message in sorted(texts.items(), key=lambda item: item[1].place):

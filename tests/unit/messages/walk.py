@@ -14,6 +14,7 @@ import time
 
 JOURNAL = 1346585674  # the application_id of pcd-journal-open.c
 U1 = "11111111-2222-3333-4444-555555555555"
+U3 = "33333333-2222-3333-4444-555555555555"
 U2 = "22222222-2222-3333-4444-555555555555"
 DONE, FAILED, USAGE, NO_DAEMON, NOT_FOUND = range(5)
 # What nobody's terminal may get from us: colour, title, bell, back and C1 controls.
@@ -85,7 +86,7 @@ ALONE = [
 # With a postcopyd whose engine is played: g twice, h once, as the script below says.
 ASKED = [
     (NOT_FOUND, "status nope"), (NOT_FOUND, "recover nope"), (NOT_FOUND, ["recover", HOSTILE]),
-    (NOT_FOUND, "status hh"), (NOT_FOUND, "recover hh"),
+    (NOT_FOUND, "status mailsrever"), (NOT_FOUND, "recover mailserve"),
     (NOT_FOUND, "recover h --role destination"), (USAGE, "hold g"), (NOT_FOUND, "hold nope"),
     (USAGE, "policy --policy-dir {policies} set g recover"), (FAILED, "recover h"),
     (FAILED, "stop h"), (FAILED, "recover h --wait --timeout 100ms"),
@@ -96,7 +97,8 @@ ASKED = [
 ]
 SCRIPT = ["connected", f"migration {U1} source g paused none network no 0",
           f"migration {U1} destination g paused none network no 0",
-          f"migration {U2} source h paused none network no 0", "answer refused no\\040peer"]
+          f"migration {U2} source h paused none network no 0",
+          f"migration {U3} source mailserver paused none network no 0", "answer refused no\\040peer"]
 SSH = [  # what ssh's end status means
     ("sh -c 'exit 255' ssh", "255"), ("sh -c 'exit 127' ssh", "127"), ("sh -c 'exit 3' ssh", "3"),
     ("sh -c 'echo hello; exec sleep 5' ssh", "no D-Bus"), ("'unclosed", "quote"), ("/nonexistent/ssh", "none"),
