@@ -256,10 +256,16 @@ class Walk:
                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self.env, text=True)
 
         def tell(*lines):
+            answer = ""
             for line in lines:
                 daemon.stdin.write(line + "\n")
                 daemon.stdin.flush()
-                assert daemon.stdout.readline().endswith("ok\n"), line
+                answer = ""
+                while not answer.endswith("ok\n"):
+                    more = daemon.stdout.readline()
+                    assert more, f"the daemon did not take: {line}"
+                    answer += more
+            return answer
         try:
             wait_for(lambda: subprocess.run([self.ctl, "--bus", self.bus, "list"], capture_output=True,
                                             timeout=LONG).returncode == 0, "a daemon that answers")
@@ -269,10 +275,6 @@ class Walk:
             daemon.stdin.close()
             daemon.stdout.close()
 
-    def follow(self, *args):
-        return subprocess.Popen([self.ctl, "--bus", self.bus, *args], stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env)
-
     def asked(self):
         with self.played() as (daemon, tell):
             tell(f"disconnected no\033socket")
@@ -281,22 +283,44 @@ class Walk:
             self.table(ASKED, ["--bus", self.bus], {"POSTCOPYCTL_SSH": "sh -c 'exit 255' ssh"})
             self.act_directly()
             self.run(FAILED, [self.scripted, "--bus", self.bus])
-            for args, change, status in (
-                    (("status", "--watch"), None, NO_DAEMON), (("recover", "h", "--wait"), None, NO_DAEMON),
-                    (("stop", "h"), None, NO_DAEMON)):
-                del change
-                tell("answer later -")
-                self.ends(args, daemon if args[0] == "stop" else None, status)
+            tell("orders")
+            self.waited(tell)
+            tell("answer later -")
+            self.end_of_daemon(daemon, tell)
 
-    def ends(self, args, daemon, status):
-        """The daemon is killed while @args waits for it."""
-        process = self.follow(*args)
+    def waited(self, tell):
+        """What the wait for a migration ends with."""
+        recover = ("recover", "h", "--wait", "--quiet")
+        tell("answer done -")
+        self.run(FAILED, [self.ctl, "--bus", self.bus, *recover, "--timeout", "300ms"])
+        with self.follow(FAILED, "recover", "h", "--wait") as process:
+            process.stdout.readline()
+            tell(f"migration {U2} source h failed none none no 0")
+        tell(f"migration {U2} source h paused none network no 0")
+        with self.follow(NOT_FOUND, "recover", "h", "--wait") as process:
+            process.stdout.readline()
+            tell(f"remove {U2} source")
+        tell(f"migration {U2} source h paused none network no 0", "answer failed no\\040route")
+        self.run(FAILED, [self.ctl, "--bus", self.bus, "recover", "h", "--wait", "--timeout", "300ms"])
+        tell("refuse 14")
+        self.run(FAILED, [self.ctl, "--bus", self.bus, "hold", "h"])
+
+    def end_of_daemon(self, daemon, tell):
+        """It is killed while it is asked, and while it is followed."""
+        with self.follow(NO_DAEMON, "stop", "h"), self.follow(NO_DAEMON, "status", "--watch", "--json") as watch:
+            watch.stdout.readline()
+            wait_for(lambda: "stop" in tell("orders"), "the order")
+            daemon.send_signal(signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def follow(self, status, *args):
+        """A postcopyctl that ends, with @status, by what happens meanwhile."""
+        process = subprocess.Popen([self.ctl, "--bus", self.bus, *args], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env)
         try:
-            if daemon:
-                time.sleep(0.5)
-                daemon.send_signal(signal.SIGKILL)
-                stderr = process.communicate(timeout=LONG)[1]
-                self.said.append(Said(process.args, status, process.returncode, stderr))
+            yield process
+            stderr = process.communicate(timeout=LONG)[1]
+            self.said.append(Said(process.args, status, process.returncode, stderr))
         finally:
             end(process)
 
