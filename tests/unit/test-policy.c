@@ -381,7 +381,8 @@ test_odd_files (void)
     const char *path, *message;
   } rows[] = {
     { "/dev/zero", "/dev/zero: more than 64 KiB, expected a policy" },
-    { "/nonexistent-pcd.json", "/nonexistent-pcd.json: No such file or directory" },
+    { "/nonexistent-pcd.json",
+      "/nonexistent-pcd.json: No such file or directory, expected a policy" },
     { "/tmp", "/tmp: is a directory, expected a file" },
   };
 

@@ -22,7 +22,7 @@ HOPELESS = {
     "what is no longer there, or never was": re.compile(r"it went away|not known here any more|no process \d+|"
                                                         r"is not a QEMU|libvirt knows no domain|no migrations"),
     "a file that its maker has to mend: it is named, and what is wrong": re.compile(
-        r"file is not a database|but not a journal|disk I/O error|Failed to create file|No such file"),
+        r"plugin \S+: .*: (is|does|has|says|calls|exports) |file is not a database|but not a journal|disk I/O error|Failed to create file|No such file"),
     "the daemon may be slow, and may answer later": re.compile(r"did not answer within"),
 }
 

@@ -32,6 +32,7 @@ RELAYS = {
     "g_file_error_from_errno", "g_file_error_quark", "g_io_error_from_errno", "g_io_error_quark",
     "g_set_printerr_handler", "g_strerror", "g_task_return_error",
     "g_task_return_error_if_cancelled",
+    "g_error",  # ends the program: for bugs, not for people
 }
 # What else could bring a text to a person as an error.
 SUSPECT = re.compile(r"^(g_\w*(error|printerr)\w*|perror|errx?|warnx?|verrx?|vwarnx?|error|psignal|"

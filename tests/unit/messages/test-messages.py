@@ -27,6 +27,8 @@ HERE = pathlib.Path(__file__).parent
 # Unit tests that make no error, or would only take long.
 IDLE = {"probe", "doctor", "foresee", "lifecycle", "machine", "measured", "net", "net-ring", "show", "top",
         "thread-class", "types", "log"}
+# So many new messages may wait for somebody to walk them; they are told all the same.
+SPARE = 15
 # Some try random damage: always the same here.
 SEED = "R02S" + "0" * 32
 
@@ -55,7 +57,7 @@ class Unwalked:
 class Test:
     def __init__(self, source_root, build_root, recorder):
         self.root, self.build, self.recorder = map(pathlib.Path, (source_root, build_root, recorder))
-        self.wrong = []
+        self.wrong, self.unprovoked = [], []
 
     def complain(self, what):
         self.wrong.append(what)
@@ -121,8 +123,10 @@ class Test:
             if message.place.startswith("plugin/sinks/webhook/") and not os.environ["PCD_WITH"]:
                 continue
             if text not in walked and text not in unwalked.entries:
-                self.complain(f"{message.place}: nothing provokes it: {text!r}; let walk.py or a unit test do so, "
+                self.unprovoked.append(f"{message.place}: nothing provokes it: {text!r}; let walk.py or a unit test do so, "
                               "or tell in unwalked.txt why that cannot be")
+        if len(self.unprovoked) > SPARE:
+            self.wrong += self.unprovoked
         for text, entry in unwalked.entries.items():
             if text not in texts:
                 self.complain(f"{entry['place']}: there is no such message: {text!r}")
@@ -154,12 +158,13 @@ class Test:
         matcher = recorded.Matcher(source.messages)
         walked = {}
         made_all, said_all = self.record()
+        played = (self.root / "tests/bus/scripted-engine.c").read_text(encoding="utf-8")
         for made in made_all:
             message = matcher.find(made)
             if message:
                 walked.setdefault(message.text.rstrip("\n"), []).append(made)
                 self.check_rules(message, made)
-            elif made.ours and "/test-" not in made.program:
+            elif made.ours and "/test-" not in made.program and made.format not in played:
                 self.complain(f"{made.program} made what source.py did not find, by {made.maker}: {made.text!r}")
         for said in said_all:
             self.check_said(said)
@@ -189,7 +194,7 @@ if __name__ == "__main__":
         sys.exit(77)
     test = Test(*sys.argv[1:4])
     test.run()
-    for line in sorted(set(test.wrong)):
+    for line in sorted({*test.wrong, *test.unprovoked}):
         print(line)
     print(f"{len(set(test.wrong))} wrong")
     sys.exit(1 if test.wrong else 0)

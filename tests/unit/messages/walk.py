@@ -29,7 +29,7 @@ TYPED = [
     (USAGE, "probe x"), (USAGE, "doctor x"), (USAGE, "--bus nonsense list"),
     (USAGE, ["--bus", HOSTILE, "list"]), (USAGE, "--bus nonsense top"),
     (FAILED, "top"), (USAGE, "--host -v list"), (USAGE, ["--host", HOSTILE, "list"]),
-    (USAGE, "--host far probe"), (USAGE, "--host far snapshot verify /x"),
+    (USAGE, "--host far probe"), (USAGE, "--host far top"), (USAGE, "--host far snapshot verify /x"),
     (USAGE, "--host far snapshot info /x"), (USAGE, "--host far policy list"),
     (USAGE, "--host far incident list"), (USAGE, "--host far debug g"),
     (USAGE, "recover"), (USAGE, "hold"), (USAGE, "hold a b"), (USAGE, "release"),
@@ -208,8 +208,9 @@ class Walk:
     def typed(self):
         self.table(TYPED)
         # On a terminal stderr is the terminal: script shows it on stdout.
-        self.run(FAILED, ["sh", "-c", f"script -qec 'TERM=nonesuch {self.ctl} top' /dev/null | tr -d '\\r' >&2; "
-                          "exit 1"])
+        for terminal in ("TERM=nonesuch", "TERM=dumb", "env -u TERM"):
+            self.run(FAILED, ["sh", "-c", f"script -qec '{terminal} {self.ctl} top' /dev/null | tr -d '\\r' >&2; "
+                              "exit 1"])
 
     def config(self):
         library = subprocess.run(["sh", "-c", "ls /lib/*/libc.so.6 /usr/lib/libc.so.6 2>/dev/null | head -1"],
