@@ -922,7 +922,7 @@ class TestPolkit(WithPolkit):
                 action = 'destroy' if args is destroy else 'manage'
                 self.assertEqual(result.returncode, 1, (user, args))
                 self.assertIn(f'uid {uids[user]} may not do this: polkit says no to '
-                              f'org.postcopyd.{action}\n', result.stderr)
+                              f'org.postcopyd.{action};', result.stderr)
                 self.assertEqual(self.asked(daemon), '')
         self.assertEqual(call('status', 'g', user='nobody', bus=self.bus).returncode, 0)
         # A password would do, but there is no agent to ask for it.
