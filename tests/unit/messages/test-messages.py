@@ -27,8 +27,8 @@ HERE = pathlib.Path(__file__).parent
 # Unit tests that make no error, or would only take long.
 IDLE = {"probe", "doctor", "foresee", "lifecycle", "machine", "measured", "net", "net-ring", "show", "top",
         "thread-class", "types", "log"}
-# So many new messages may wait for somebody to walk them; they are told all the same.
-SPARE = 15
+# A unit test that a busy machine stopped half-way may leave so many out; they are told all the same.
+SPARE = 3
 # Some try random damage: always the same here.
 SEED = "R02S" + "0" * 32
 

@@ -24,7 +24,7 @@ LONG = 60  # a deadline for what takes no time at all, on a machine that is busy
 # postcopyctl's own refusals: no daemon is asked.
 TYPED = [
     (USAGE, "frob"), (USAGE, ""), (USAGE, HOSTILE), (USAGE, "--frob list"), (USAGE, "statsu"),
-    (USAGE, "list x"), (USAGE, "list --frob"), (USAGE, ["list", HOSTILE]), (USAGE, "top x"),
+    (USAGE, "list x"), (USAGE, "list --bus session"), (USAGE, "list --frob"), (USAGE, ["list", HOSTILE]), (USAGE, "top x"),
     (USAGE, "status a b"), (USAGE, "events x"), (USAGE, "sinks x"), (USAGE, "plugins x"),
     (USAGE, "probe x"), (USAGE, "doctor x"), (USAGE, "--bus nonsense list"),
     (USAGE, ["--bus", HOSTILE, "list"]), (USAGE, "--bus nonsense top"),
