@@ -124,6 +124,21 @@ show_sockets (Migration *migration, const PcdMigrationView *view)
 }
 
 static GVariant *
+lost_to_variant (const PcdLost *lost)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a(sssttuu)"));
+  if (lost) {
+    g_autofree char *local = valid (lost->local), *remote = valid (lost->remote),
+                    *interface = valid (lost->interface);
+    g_variant_builder_add (&builder, "(sssttuu)", local, remote, interface, (guint64)lost->heard,
+                           (guint64)lost->acked, lost->unacked, lost->retransmits);
+  }
+  return g_variant_builder_end (&builder);
+}
+
+static GVariant *
 vetoes_to_variant (const GArray *vetoes)
 {
   GVariantBuilder builder;
@@ -165,7 +180,8 @@ static void
 show_migration (Migration *migration, const PcdMigrationView *view)
 {
   PcdDbusMigration1 *skeleton = migration->skeleton;
-  g_autofree char *name = valid (view->name), *note = valid (view->note);
+  g_autofree char *name = valid (view->name), *note = valid (view->note),
+                  *detail = valid (view->cause_detail);
 
   pcd_dbus_migration1_set_uuid (skeleton, view->uuid);
   pcd_dbus_migration1_set_name (skeleton, name);
@@ -174,6 +190,8 @@ show_migration (Migration *migration, const PcdMigrationView *view)
   pcd_dbus_migration1_set_phase_time (skeleton, (guint64)view->phase_time);
   pcd_dbus_migration1_set_flow (skeleton, pcd_flow_to_string (view->state.flow));
   pcd_dbus_migration1_set_cause (skeleton, pcd_cause_to_string (view->state.cause));
+  pcd_dbus_migration1_set_cause_detail (skeleton, detail);
+  pcd_dbus_migration1_set_lost_connection (skeleton, lost_to_variant (view->lost));
   pcd_dbus_migration1_set_unattended (skeleton, view->state.unattended);
   pcd_dbus_migration1_set_qemu_status (skeleton, pcd_qemu_status_to_string (view->state.qemu));
   pcd_dbus_migration1_set_pid (skeleton, view->pid);

@@ -77,6 +77,14 @@ pcd_state_init (PcdRole role, gint64 now)
   return (PcdState){ .role = role, .phase_since = now, .flow_since = now };
 }
 
+void
+pcd_state_recall (PcdState *state, PcdCause cause)
+{
+  if (state->phase == PCD_PHASE_PAUSED && state->cause == PCD_CAUSE_UNKNOWN &&
+      cause != PCD_CAUSE_NONE)
+    state->cause = cause;
+}
+
 gboolean
 pcd_state_is_trouble (const PcdState *state)
 {

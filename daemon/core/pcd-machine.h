@@ -56,6 +56,14 @@ typedef enum {
  */
 PcdState pcd_state_init (PcdRole role, gint64 now);
 
+/**
+ * pcd_state_recall:
+ * @cause: of the pause that an earlier daemon saw begin
+ *
+ * Who comes into a pause has no evidence of its own; what was seen by another is better than none.
+ */
+void pcd_state_recall (PcdState *state, PcdCause cause);
+
 /* Whether a guest may be waiting for pages that do not come: what begins an incident. */
 gboolean pcd_state_is_trouble (const PcdState *state);
 

@@ -15,6 +15,17 @@ socket_free (gpointer data)
 }
 
 static void
+lost_free (PcdClientLost *lost)
+{
+  if (!lost)
+    return;
+  g_free (lost->local);
+  g_free (lost->remote);
+  g_free (lost->interface);
+  g_free (lost);
+}
+
+static void
 migration_free (gpointer data)
 {
   PcdClientMigration *migration = data;
@@ -26,6 +37,8 @@ migration_free (gpointer data)
   g_free (migration->phase);
   g_free (migration->flow);
   g_free (migration->cause);
+  g_free (migration->cause_detail);
+  lost_free (migration->lost);
   g_free (migration->qemu_status);
   g_free (migration->note);
   g_free (migration->policy);
@@ -106,6 +119,21 @@ get_sockets (GVariantDict *dict)
   return sockets;
 }
 
+/* (nullable) */
+static PcdClientLost *
+get_lost (GVariantDict *dict)
+{
+  g_autoptr (GVariant) array =
+      g_variant_dict_lookup_value (dict, "LostConnection", G_VARIANT_TYPE ("a(sssttuu)"));
+
+  if (!array || g_variant_n_children (array) == 0)
+    return NULL;
+  PcdClientLost *lost = g_new0 (PcdClientLost, 1);
+  g_variant_get_child (array, 0, "(sssttuu)", &lost->local, &lost->remote, &lost->interface,
+                       &lost->heard, &lost->acked, &lost->unacked, &lost->retransmits);
+  return lost;
+}
+
 static void
 veto_free (gpointer data)
 {
@@ -147,6 +175,8 @@ parse_migration (const char *path, GVariant *properties)
   migration->phase_time = get_time (&dict, "PhaseTime");
   migration->flow = get_string (&dict, "Flow");
   migration->cause = get_string (&dict, "Cause");
+  migration->cause_detail = get_string (&dict, "CauseDetail");
+  migration->lost = get_lost (&dict);
   migration->unattended = get_boolean (&dict, "Unattended");
   migration->qemu_status = get_string (&dict, "QemuStatus");
   g_variant_dict_lookup (&dict, "Pid", "i", &migration->pid);

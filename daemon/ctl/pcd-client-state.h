@@ -19,6 +19,20 @@ typedef struct {
   guint retransmits;
 } PcdClientSocket;
 
+/**
+ * PcdClientLost: the connection that was lost, see #PcdLost.
+ * @interface: may be empty
+ */
+typedef struct {
+  char *local;
+  char *remote;
+  char *interface;
+  gint64 heard; /* microseconds since the epoch, 0 if not known, as @acked */
+  gint64 acked;
+  guint unacked;
+  guint retransmits;
+} PcdClientLost;
+
 /* See #PcdVetoView; strings are never %NULL. */
 typedef struct {
   char *action;
@@ -40,6 +54,8 @@ typedef struct {
   gint64 phase_time;
   char *flow;
   char *cause;
+  char *cause_detail;  /* may be empty */
+  PcdClientLost *lost; /* (nullable) */
   gboolean unattended;
   char *qemu_status;
   gint pid;

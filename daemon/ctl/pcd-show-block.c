@@ -163,6 +163,50 @@ add_since (Block *self)
     add_field (self, _ ("QEMU:"), _ ("process %d, says %s"), m->pid, m->qemu_status);
 }
 
+/* (nullable) */
+static const char *
+describe_link (PcdLink link)
+{
+  switch (link) {
+  case PCD_LINK_GONE:
+    return _ ("it is gone now");
+  case PCD_LINK_DOWN:
+    return _ ("it is down now");
+  case PCD_LINK_NO_CARRIER:
+    return _ ("it has no link now");
+  case PCD_LINK_UP:
+    return _ ("it is up now");
+  default:
+    return NULL;
+  }
+}
+
+static char *
+describe_ago (const Block *self, gint64 time)
+{
+  g_autofree char *ago = time > 0 ? spell_duration (self->now - time) : NULL;
+
+  return ago ? g_strdup_printf (_ ("%s ago"), ago) : g_strdup (_ ("at an unknown time"));
+}
+
+/* Which network it was: the one to be mended. */
+static void
+add_lost (Block *self, const PcdClientLost *lost)
+{
+  const char *link = self->look ? describe_link (self->look->lost_link) : NULL;
+  g_autofree char *over = !*lost->interface ? g_strdup ("")
+                          : link ? g_strdup_printf (_ (", over %s (%s)"), lost->interface, link)
+                                 : g_strdup_printf (_ (", over %s"), lost->interface);
+  g_autofree char *heard = describe_ago (self, lost->heard);
+  g_autofree char *acked = describe_ago (self, lost->acked);
+
+  add_field (self, _ ("Network:"),
+             _ ("lost: %s %s %s%s; last heard %s, acknowledged %s, %u unacknowledged, "
+                "%u retransmissions"),
+             lost->local, self->terminal->unicode ? "→" : "to", lost->remote, over, heard, acked,
+             lost->unacked, lost->retransmits);
+}
+
 static void
 add_network (Block *self)
 {
@@ -178,8 +222,15 @@ add_network (Block *self)
                self->terminal->unicode ? "→" : "to", s->remote, s->armed ? "armed" : "not armed",
                heard, s->unacked, s->retransmits);
   }
-  if (m->sockets->len == 0 && is_phase (m, PCD_PHASE_PAUSED))
-    add_field (self, _ ("Network:"), _ ("no migration connection"));
+  if (m->sockets->len > 0 || !is_phase (m, PCD_PHASE_PAUSED))
+    return;
+  if (m->lost)
+    add_lost (self, m->lost);
+  else
+    add_field (self, _ ("Network:"),
+               _ ("the connection that was lost is not known: postcopyd did not see it end"));
+  if (*m->cause_detail)
+    add_field (self, _ ("Evidence:"), "%s", m->cause_detail);
 }
 
 /* (nullable): by what it is held, if that is the last thing that was done. */

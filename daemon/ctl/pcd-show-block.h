@@ -6,17 +6,20 @@
 #include "core/pcd-thread-class.h"
 #include "ctl/pcd-client.h"
 #include "ctl/pcd-terminal.h"
+#include "host/pcd-interface.h"
 
 G_BEGIN_DECLS
 
 /**
  * PcdShowLook: what postcopyctl saw for itself, on the daemon's host; zeroed is nothing.
  * @interface: (nullable): the network interface of the migration connection
+ * @lost_link: how the interface of the lost connection is now
  * @kickable: whether a `stop` would return now
  * @obstacle: (nullable): the thread in its way, and why
  */
 typedef struct {
   char *interface;
+  PcdLink lost_link;
   PcdAnswer kickable;
   char *obstacle;
 } PcdShowLook;

@@ -134,6 +134,36 @@ add_sockets (JsonBuilder *builder, const GPtrArray *sockets)
 }
 
 static void
+add_time_if_known (JsonBuilder *builder, const char *name, gint64 usec)
+{
+  if (usec > 0) {
+    add_time (builder, name, usec);
+    return;
+  }
+  json_builder_set_member_name (builder, name);
+  json_builder_add_null_value (builder);
+}
+
+static void
+add_lost (JsonBuilder *builder, const PcdClientLost *lost)
+{
+  json_builder_set_member_name (builder, "lost-connection");
+  if (!lost) {
+    json_builder_add_null_value (builder);
+    return;
+  }
+  json_builder_begin_object (builder);
+  pcd_json_add_string (builder, "local", lost->local);
+  pcd_json_add_string (builder, "remote", lost->remote);
+  pcd_json_add_string (builder, "interface", lost->interface);
+  add_time_if_known (builder, "heard", lost->heard);
+  add_time_if_known (builder, "acknowledged", lost->acked);
+  pcd_json_add_int (builder, "unacked", lost->unacked);
+  pcd_json_add_int (builder, "retransmits", lost->retransmits);
+  json_builder_end_object (builder);
+}
+
+static void
 add_count (JsonBuilder *builder, const char *name, gboolean known, guint64 value)
 {
   if (known) {
@@ -200,12 +230,7 @@ add_policy (JsonBuilder *builder, const PcdClientMigration *migration)
   pcd_json_add_string (builder, "last-outcome", migration->last_outcome);
   pcd_json_add_string (builder, "last-reason", migration->last_reason);
   pcd_json_add_string (builder, "next-action", migration->next_action);
-  if (*migration->next_action && migration->next_time) {
-    add_time (builder, "next-time", migration->next_time);
-    return;
-  }
-  json_builder_set_member_name (builder, "next-time");
-  json_builder_add_null_value (builder);
+  add_time_if_known (builder, "next-time", *migration->next_action ? migration->next_time : 0);
 }
 
 static void
@@ -222,6 +247,8 @@ add_migration (JsonBuilder *builder,
   add_time (builder, "phase-since", migration->phase_time);
   pcd_json_add_string (builder, "flow", migration->flow);
   pcd_json_add_string (builder, "cause", migration->cause);
+  pcd_json_add_string (builder, "cause-detail", migration->cause_detail);
+  add_lost (builder, migration->lost);
   pcd_json_add_boolean (builder, "unattended", migration->unattended);
   pcd_json_add_string (builder, "qemu-status", migration->qemu_status);
   pcd_json_add_int (builder, "pid", migration->pid);

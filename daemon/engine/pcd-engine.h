@@ -7,6 +7,7 @@
 
 #include "core/pcd-action.h"
 #include "core/pcd-ladder.h"
+#include "core/pcd-lost.h"
 #include "core/pcd-machine.h"
 #include "core/pcd-record.h"
 #include "engine/pcd-config.h"
@@ -57,6 +58,8 @@ typedef struct {
  * @state: see #PcdState
  * @pid: QEMU, 0 if not found
  * @phase_time: when the phase began, microseconds since the epoch
+ * @cause_detail: (nullable): the evidence for the cause of a pause
+ * @lost: (nullable): while paused, the connection that was lost
  * @measured: whether the fields below have been measured
  * @n_vcpus: vCPU threads of QEMU
  * @n_blocked_vcpus: those that wait for a missing page
@@ -85,6 +88,8 @@ typedef struct {
   PcdState state;
   gint pid;
   gint64 phase_time;
+  const char *cause_detail;
+  const PcdLost *lost;
   gboolean measured;
   guint n_vcpus;
   guint n_blocked_vcpus;

@@ -3,11 +3,14 @@
  * Decides nothing itself: core/pcd-net judges, core/pcd-socket-match picks. */
 #include "engine/pcd-lines.h"
 
+#include "host/pcd-interface.h"
+
 typedef struct {
   PcdSocket *socket;
   char *local;
   char *remote;
-  char *ends; /* both, as in the log */
+  char *ends;      /* both, as in the log */
+  char *interface; /* (nullable): as it was found: an end may outlive its address */
   PcdNetHistory history;
   PcdNetVerdict verdict;
   gboolean shut_by_us;
@@ -29,6 +32,7 @@ line_free (Line *line)
   g_free (line->local);
   g_free (line->remote);
   g_free (line->ends);
+  g_free (line->interface);
   g_free (line);
 }
 
@@ -114,6 +118,7 @@ adopt (PcdLines *lines, PcdSocket *socket)
   line->local = pcd_socket_endpoint_to_string (&ends->local);
   line->remote = pcd_socket_endpoint_to_string (&ends->peer);
   line->ends = g_strdup_printf ("%s -> %s", line->local, line->remote);
+  line->interface = pcd_interface_of (line->local);
   g_ptr_array_add (lines->open, line);
 }
 
@@ -176,6 +181,35 @@ set_evidence (PcdMeasure *measure, const Line *line, const char *reason)
   measure->evidence = g_strdup_printf ("%s: %s", line->ends, reason);
 }
 
+/* Times of the watch as people's. */
+static gint64
+to_real_time (gint64 monotonic)
+{
+  return monotonic > 0 ? g_get_real_time () - (g_get_monotonic_time () - monotonic) : 0;
+}
+
+static void
+keep_lost (PcdMeasure *measure, const Line *line, PcdCause cause, const char *why)
+{
+  const PcdLost lost = {
+    .cause = cause,
+    .why = (char *)why,
+    .local = line->local,
+    .remote = line->remote,
+    .interface = line->interface,
+    .heard = to_real_time (line->history.heard_at),
+    .acked = to_real_time (line->history.progress_at),
+    .unacked = line->history.sample.unacked,
+    .retransmits = line->history.sample.retransmits,
+  };
+
+  /* The others of a migration are shut as a reaction. */
+  if (measure->lost && pcd_net_cause_combine (measure->lost->cause, cause) == measure->lost->cause)
+    return;
+  pcd_lost_free (measure->lost);
+  measure->lost = pcd_lost_copy (&lost);
+}
+
 static PcdCause
 cause_of_end (const PcdLines *lines, Line *line, PcdMeasure *measure)
 {
@@ -187,13 +221,16 @@ cause_of_end (const PcdLines *lines, Line *line, PcdMeasure *measure)
 
   if (!pcd_socket_close_evidence (line->socket, &seen, &error)) {
     set_evidence (measure, line, error->message);
+    keep_lost (measure, line, PCD_CAUSE_UNKNOWN, error->message);
     pcd_tcp_log_end (lines->log, line->ends, error->message);
     return PCD_CAUSE_UNKNOWN;
   }
   seen.shut_by_us = line->shut_by_us;
   cause = pcd_net_cause (&line->history, &seen, &config, &reason);
   /* The verdict's own words say more than that we acted on it. */
-  set_evidence (measure, line, line->shut_by_us ? line->verdict.reason : reason);
+  const char *why = line->shut_by_us ? line->verdict.reason : reason;
+  set_evidence (measure, line, why);
+  keep_lost (measure, line, cause, why);
   pcd_tcp_log_add (lines->log, line->ends, &seen.sample);
   pcd_tcp_log_end (lines->log, line->ends, reason);
   return cause;

@@ -32,6 +32,7 @@ pcd_measure_copy (const PcdMeasure *measure)
   copy->n_blocked_others = measure->n_blocked_others;
   copy->kickable = measure->kickable;
   copy->traceable = measure->traceable;
+  copy->lost = measure->lost ? pcd_lost_copy (measure->lost) : NULL;
   copy->evidence = g_strdup (measure->evidence);
   copy->note = g_strdup (measure->note);
   for (guint i = 0; i < measure->blocked->len; i++)
@@ -53,6 +54,7 @@ pcd_measure_free (PcdMeasure *measure)
 {
   g_ptr_array_unref (measure->sockets);
   g_ptr_array_unref (measure->blocked);
+  pcd_lost_free (measure->lost);
   g_free (measure->evidence);
   g_free (measure->note);
   g_free (measure);

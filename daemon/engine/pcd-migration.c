@@ -3,6 +3,7 @@
  * Decides nothing: what an event means is core's business. */
 #include "engine/pcd-migration.h"
 
+#include "core/pcd-lost.h"
 #include "engine/pcd-measured.h"
 #include "host/pcd-freezer.h"
 #include "engine/pcd-watch.h"
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #define PEER_FLAG "peer"
+#define LOST_FLAG "lost"
 
 struct _PcdMigration {
   const PcdMigrationEnv *env; /* (unowned) */
@@ -28,6 +30,9 @@ struct _PcdMigration {
   gint pid;                  /* of QEMU when it was last seen, 0 before */
   char *peer_address;        /* of the last connection, without port */
   char *connection;          /* both ends of it; the same text on both hosts */
+  PcdLost *lost;             /* the last connection, once it has ended and until there is another */
+  gboolean lost_is_kept;     /* in the journal, too */
+  gboolean lost_is_recalled; /* it was read there, and the pause it tells of was not seen yet */
   PcdPeerWatch *peer_watch;  /* while a source is paused */
   PcdFact peer_answers;
   PcdGauge *gauge;    /* NULL until somebody asks how far it is */
@@ -55,6 +60,11 @@ pcd_migration_get_view (const PcdMigration *m)
     view.n_blocked_others = m->measure->n_blocked_others;
     view.sockets = m->measure->sockets;
     view.note = m->measure->note;
+  }
+  if (m->state.phase == PCD_PHASE_PAUSED && m->lost) {
+    view.lost = m->lost;
+    /* A recovery may have failed since, for a reason that was not seen. */
+    view.cause_detail = m->lost->cause == m->state.cause ? m->lost->why : NULL;
   }
   if (m->response)
     pcd_response_fill_view (m->response, &view);
@@ -214,6 +224,52 @@ keep_from_measure (PcdMigration *m, const PcdMeasure *measure)
 }
 
 static void
+forget_lost (PcdMigration *m)
+{
+  if (m->lost_is_kept)
+    pcd_journal_set_flag (m->env->response->journal, m->uuid, LOST_FLAG, NULL);
+  m->lost_is_kept = m->lost_is_recalled = FALSE;
+  g_clear_pointer (&m->lost, pcd_lost_free);
+}
+
+/* A pause has no connection that would tell: a daemon that is started in it reads here which it
+ * was. After each step, as connection and pause end and begin in any order. */
+static void
+keep_lost (PcdMigration *m)
+{
+  if (m->state.phase == PCD_PHASE_RECOVERING)
+    m->lost_is_recalled = FALSE;
+  if (m->state.phase != PCD_PHASE_PAUSED || !m->lost)
+    return;
+  if (m->lost_is_recalled)
+    pcd_state_recall (&m->state, m->lost->cause);
+  m->lost_is_recalled = FALSE;
+  if (m->lost_is_kept)
+    return;
+  m->lost->cause = m->state.cause;
+  m->lost_is_kept = TRUE;
+  g_autofree char *text = pcd_lost_to_text (m->lost);
+  pcd_journal_set_flag (m->env->response->journal, m->uuid, LOST_FLAG, text);
+}
+
+static void
+recall_lost (PcdMigration *m, const PcdOpenIncident *left, GHashTable *flags)
+{
+  const char *text = flags ? g_hash_table_lookup (flags, LOST_FLAG) : NULL;
+
+  if (!text)
+    return;
+  m->lost_is_kept = TRUE;
+  m->lost = left && left->same_boot ? pcd_lost_from_text (text) : NULL;
+  if (!m->lost) {
+    forget_lost (m); /* of another migration */
+    return;
+  }
+  m->lost_is_recalled = TRUE;
+  m->evidence = g_strdup_printf ("%s -> %s: %s", m->lost->local, m->lost->remote, m->lost->why);
+}
+
+static void
 take_measure (PcdMigration *m, const PcdMeasure *measure)
 {
   keep_from_measure (m, measure);
@@ -223,6 +279,9 @@ take_measure (PcdMigration *m, const PcdMeasure *measure)
     g_free (m->evidence);
     m->evidence = g_strdup (measure->evidence);
   }
+  /* The first to end: QEMU shuts the other channels as a reaction. */
+  if (measure->lost && !m->lost)
+    m->lost = pcd_lost_copy (measure->lost);
 }
 
 /* With the incident only: who follows events is told what changed, not each sample. */
@@ -248,6 +307,8 @@ on_watch_event (const PcdEvent *event, const PcdMeasure *measure, gpointer data)
   PcdMigration *m = data;
 
   take_measure (m, measure);
+  if (event->kind == PCD_EVENT_SOCKET_FOUND)
+    forget_lost (m);
   pcd_migration_apply (m, event);
   if (event->kind == PCD_EVENT_NET || event->kind == PCD_EVENT_SOCKET_CLOSED)
     keep_measured (m, measure);
@@ -393,6 +454,7 @@ pcd_migration_apply (PcdMigration *m, const PcdEvent *event)
   m->state = pcd_machine_step (&before, event, g_get_monotonic_time (), &effects);
   if (m->state.phase != before.phase)
     m->phase_time = g_get_real_time ();
+  keep_lost (m);
   if (m->response)
     pcd_response_note_trouble (m->response, &m->state);
   tell_changes (m, &before);
@@ -402,6 +464,7 @@ pcd_migration_apply (PcdMigration *m, const PcdEvent *event)
   if (pcd_phase_has_ended (m->state.phase) && m->state.phase != before.phase) {
     g_clear_pointer (&m->measure, pcd_measure_free); /* it is about what is no more */
     pcd_journal_set_flag (m->env->response->journal, m->uuid, PEER_FLAG, NULL);
+    forget_lost (m);
     m->env->ended (m->env->data);
   }
   update_response (m);
@@ -436,6 +499,7 @@ pcd_migration_free (PcdMigration *m)
   if (m->monitor)
     pcd_monitor_keeper_stop (m->monitor);
   g_clear_pointer (&m->monitor, pcd_monitor_keeper_unref);
+  pcd_lost_free (m->lost);
   g_free (m->connection);
   g_free (m->peer_address);
   g_free (m->uuid);
@@ -456,6 +520,7 @@ pcd_migration_enable_actions (PcdMigration *m,
   pcd_response_set_wish (m->response, wish);
   if (flags)
     m->peer_address = g_strdup (g_hash_table_lookup (flags, PEER_FLAG));
+  recall_lost (m, left, flags);
 }
 
 gboolean

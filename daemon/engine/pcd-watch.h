@@ -35,6 +35,7 @@ typedef struct {
  * @traceable: whether a debugger could attach to every thread; likewise
  * @blocked: (element-type PcdBlockedView): the vCPUs of @n_blocked_vcpus
  * @sockets: (element-type PcdSocketView): migration connections
+ * @lost: (nullable): of the connections that were seen to end with this look the telling one
  * @evidence: (nullable): on what the judgement about the network rests
  * @note: (nullable): what could not be done, and why
  */
@@ -47,6 +48,7 @@ typedef struct {
   PcdAnswer traceable;
   GPtrArray *blocked;
   GPtrArray *sockets;
+  PcdLost *lost;
   char *evidence;
   char *note;
 } PcdMeasure;

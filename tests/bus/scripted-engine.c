@@ -45,6 +45,7 @@ typedef struct {
   GArray *vetoes; /* (element-type PcdVetoView) */
   PcdProgress progress;
   char *problem; /* why @progress is not known */
+  PcdLost *lost;
 } Migration;
 
 #define TELL(self, member, ...)                                                                    \
@@ -76,6 +77,7 @@ migration_free (gpointer data)
   g_strfreev (m->veto_words);
   g_array_unref (m->vetoes);
   g_free (m->problem);
+  pcd_lost_free (m->lost);
   g_ptr_array_unref (m->sockets);
   g_free (m);
 }
@@ -164,6 +166,32 @@ do_socket (PcdEngine *self, char **w)
   s->unacked = 7;
   g_ptr_array_set_size (m->sockets, 0);
   g_ptr_array_add (m->sockets, s);
+  TELL (self, changed, &m->view);
+}
+
+/* lost UUID ROLE LOCAL REMOTE INTERFACE HEARD ACKED WHY, or lost UUID ROLE for none */
+static void
+do_lost (PcdEngine *self, char **w)
+{
+  Migration *m = find (self, w[1], VALUE_OF (w[2], pcd_role_to_string, 2));
+
+  g_clear_pointer (&m->lost, pcd_lost_free);
+  if (w[3]) {
+    g_autofree char *why = g_strcompress (w[8]);
+    const PcdLost lost = {
+      .why = why,
+      .local = w[3],
+      .remote = w[4],
+      .interface = g_str_equal (w[5], "-") ? NULL : w[5],
+      .heard = g_ascii_strtoll (w[6], NULL, 10),
+      .acked = g_ascii_strtoll (w[7], NULL, 10),
+      .unacked = 12,
+      .retransmits = 5,
+    };
+    m->lost = pcd_lost_copy (&lost);
+  }
+  m->view.lost = m->lost;
+  m->view.cause_detail = m->lost ? m->lost->why : NULL;
   TELL (self, changed, &m->view);
 }
 
@@ -355,6 +383,8 @@ obey (PcdEngine *self, const char *line)
     do_pid (self, w);
   else if (g_str_equal (w[0], "socket") && n == 7)
     do_socket (self, w);
+  else if (g_str_equal (w[0], "lost") && (n == 3 || n == 9))
+    do_lost (self, w);
   else if (g_str_equal (w[0], "remove") && n == 3)
     do_remove (self, w);
   else if (g_str_equal (w[0], "record") && (n == 5 || n == 8))

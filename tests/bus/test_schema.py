@@ -193,9 +193,12 @@ class Written(test_bus.Case):
                     f'ladder {U1} source protect metadata yes 7 recover stop refused no\\040way freeze 1000000',
                     f'doing {U1} source by\\04010.0.0.2 3 8',
                     f'veto {U1} source recover /etc/x bei\\303ng\\040fenced 1000000 3000000',
-                    f'progress {U1} source 6291456 8388608 1048576 6000000')
+                    f'progress {U1} source 6291456 8388608 1048576 6000000',
+                    f'lost {U1} source 10.0.0.1:1 [fe80::1]:2 eth7 1000000 0 the\\040peer\\040was\\040silent')
         self.by_ctl('list', 'status')
         self.by_ctl('list', 'status', 'g')
+        daemon.tell(f'lost {U1} source 10.0.0.1:1 [fe80::1]:2 - 0 1000000 the\\040peer\\040was\\040silent')
+        self.by_ctl('list', 'status')
         daemon.tell(f'progress {U1} source it\\040does\\040not\\040say')
         for source in 'configuration', 'default', 'operator':
             daemon.tell(f'ladder {U1} source recover {source} no 0 - recover {"failed" if source == "default" else "done"} - - 0')

@@ -243,7 +243,9 @@ class Demo:
                        "Its policy, `recover`, is the default. It tries at once, and again as soon as "
                        "the destination's libvirt answers.")
         time.sleep(max(0, self.cut.t + CUT_FOR - time.monotonic()))
-        self.ctl("src", "status", NAME)
+        text = self.ctl("src", "status", NAME)
+        promise("lost: 10.9.0.1:" in text and "mig0" in text and "peer silent for" in text,
+                "status does not say which network failed")
 
     def heal(self):
         self.tell.step("Plug the cable in again, and only look",

@@ -29,6 +29,7 @@ make (const char *name, PcdRole role, PcdPhase phase)
     .phase_time = NOW - 14 * G_USEC_PER_SEC,
     .flow = (char *)"none",
     .cause = (char *)"none",
+    .cause_detail = (char *)"",
     .qemu_status = (char *)"postcopy-paused",
     .pid = 4242,
     .sockets = g_ptr_array_new (),
@@ -255,6 +256,58 @@ test_width (void)
   g_ptr_array_unref (m.vetoes);
 }
 
+/* Which network failed, and how that is known; or that nobody saw it. */
+static void
+test_lost (void)
+{
+  PcdClientLost lost = {
+    .local = (char *)"10.9.0.1:40000",
+    .remote = (char *)"10.9.0.2:49152",
+    .interface = (char *)"eth1",
+    .heard = NOW - 16 * G_USEC_PER_SEC,
+    .acked = NOW - 15 * G_USEC_PER_SEC,
+    .unacked = 12,
+    .retransmits = 5,
+  };
+  static const struct {
+    gboolean seen;
+    const char *interface;
+    PcdLink link;
+    gint64 heard;
+    const char *says;
+  } cases[] = {
+    { TRUE, "eth1", PCD_LINK_DOWN, 1,
+      "Network:   lost: 10.9.0.1:40000 to 10.9.0.2:49152, over eth1 (it is down now); last heard "
+      "16 s ago, acknowledged 15 s ago, 12 unacknowledged, 5 retransmissions\n"
+      "  Evidence:  peer silent for 2.0 s\n" },
+    { TRUE, "eth1", PCD_LINK_NO_CARRIER, 1, "over eth1 (it has no link now);" },
+    { TRUE, "eth1", PCD_LINK_GONE, 1, "over eth1 (it is gone now);" },
+    { TRUE, "eth1", PCD_LINK_UP, 1, "over eth1 (it is up now);" },
+    { TRUE, "eth1", PCD_LINK_UNKNOWN, 1, "over eth1;" },
+    { TRUE, "", PCD_LINK_UNKNOWN, 1, "10.9.0.2:49152; last heard 16 s" },
+    { TRUE, "", PCD_LINK_UNKNOWN, 0, "last heard at an unknown time, acknowledged 15 s" },
+    { FALSE, "", PCD_LINK_UNKNOWN, 0, "Network:   the connection that was lost is not known" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    PcdClientMigration m = make ("g", PCD_ROLE_SOURCE, PCD_PHASE_PAUSED);
+    const PcdShowLook look = { .lost_link = cases[i].link };
+    PcdClientLost this = lost;
+    this.interface = (char *)cases[i].interface;
+    this.heard *= cases[i].heard;
+    m.lost = cases[i].seen ? &this : NULL;
+    m.cause_detail = (char *)(cases[i].seen ? "peer silent for 2.0 s" : "");
+    g_autofree char *text = show (&m, &look, 0);
+    if (!strstr (text, cases[i].says))
+      g_error ("case %u: no '%s' in:\n%s", i, cases[i].says, text);
+    m.phase = (char *)pcd_phase_to_string (PCD_PHASE_POSTCOPY);
+    g_autofree char *flowing = show (&m, &look, 0);
+    g_assert_null (strstr (flowing, "Network:"));
+    g_ptr_array_unref (m.sockets);
+    g_ptr_array_unref (m.vetoes);
+  }
+}
+
 /* A domain's name is a tenant's to choose: it must not reach a terminal or a shell raw. */
 static void
 test_hostile_name (void)
@@ -279,6 +332,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/show/words", test_words);
   g_test_add_func ("/show/held-still", test_held_still);
+  g_test_add_func ("/show/lost", test_lost);
   g_test_add_func ("/show/width", test_width);
   g_test_add_func ("/show/hostile-name", test_hostile_name);
   return g_test_run ();

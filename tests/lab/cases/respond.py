@@ -5,6 +5,7 @@ still meanwhile, survives its own death, and never does a thing twice."""
 import json
 import os
 import random
+import re
 import signal
 import time
 
@@ -296,15 +297,35 @@ def operator_pause(lab):
         check_journal(host, "completed")
 
 
+def the_lost_ones(watched):
+    """What both sides say of the connection, which is the same one."""
+    src, dst = (watched.status(side) for side in ("src", "dst"))
+    for status in src, dst:
+        lost = status["lost-connection"]
+        assert re.match(r"peer silent for \d\.\d s of 2\.0 s allowed, \d+ tries", status["cause-detail"]), status
+        assert lost["interface"] == "mig0" and lost["heard"] and lost["acknowledged"], status
+        assert not status["sockets"], status
+    ends = [(s["lost-connection"]["local"], s["lost-connection"]["remote"]) for s in (src, dst)]
+    assert ends[0] == ends[1][::-1], ends
+    return [(s["cause-detail"], s["lost-connection"]) for s in (src, dst)]
+
+
 @case("rule-5-killed-in-mid-incident", timeout=180)
 def killed_in_incident(lab):
-    """postcopyd of the source is killed 6 times in a pause and a recovery: completed, nothing doubled."""
+    """postcopyd of the source is killed 6 times in a pause and a recovery: completed, nothing doubled. Which
+    network failed is known on both sides, and to who is started in the pause."""
     watched = Watched(lab, config=CONFIG)
     cut = lab.cut("link-down")
     watched.both_paused(cut.t, TIMEOUT + 1, "network")
+    before = the_lost_ones(watched)
     for _ in range(5):
         time.sleep(random.uniform(0, 0.8))
         watched.kill_and_restart("src")
+    wait_for(lambda: watched.status("src")["cause"] == "network", 10, "the cause after a restart")
+    assert the_lost_ones(watched) == before, before
+    said = lab.src.ctl("status", watched.vm.name).out
+    assert re.search(r"Network: +lost: 10\.9\.0\.1:\d+ to 10\.9\.0\.2:\d+, over mig0 \(it is down now\); last heard "
+                     r".*\n +Evidence: +peer silent for", said), said
     cut.heal()
     time.sleep(random.uniform(0, 0.5))
     watched.kill_and_restart("src")
