@@ -184,7 +184,7 @@ describe_link (PcdLink link)
 static char *
 describe_ago (const Block *self, gint64 time)
 {
-  g_autofree char *ago = time > 0 ? spell_duration (self->now - time) : NULL;
+  g_autofree char *ago = time > 0 ? pcd_duration_to_text (self->now - time, FALSE) : NULL;
 
   return ago ? g_strdup_printf (_ ("%s ago"), ago) : g_strdup (_ ("at an unknown time"));
 }

@@ -224,7 +224,8 @@ class TestList(Case):
             'version': state['version'], 'libvirt-uri': 'qemu:///system', 'connected': True,
             'connection-reason': '', 'migrations': [{
                 'uuid': U1, 'name': 'g', 'role': 'source', 'stale': False, 'phase': 'postcopy',
-                'flow': 'slow', 'cause': 'none', 'unattended': True,
+                'flow': 'slow', 'cause': 'none', 'cause-detail': '', 'lost-connection': None,
+                'unattended': True,
                 'qemu-status': 'postcopy-active', 'pid': 4242, 'measured': True, 'vcpus': 4,
                 'blocked-vcpus': 3, 'blocked-others': 0, 'note': 'three are blocked',
                 'sockets': [{'local': '10.0.0.1:1', 'remote': '[::1]:2', 'armed': True,
