@@ -207,7 +207,7 @@ class TestTop(Case):
         self.keys('n')
         self.wait('left alone')
         self.tmux('resize-window', '-x', '60', '-y', '12')
-        self.wait(' 1-9 of ', gone=['incident show'])
+        self.wait(' 1-9 of 12', gone=['incident show'])  # wrapped anew, or End would be that of the old lines
         self.keys('End')
         self.wait('postcopyctl snapshot calm', gone=['UUID:'])
         self.keys('Home')
