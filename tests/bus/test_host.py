@@ -82,9 +82,8 @@ class TestHost(Case):
         self.write('sshd_config', SSHD_CONFIG.format(dir=self.dir, port=port, bare=bare,
                                                      pam='yes' if root_is_locked() else 'no'))
         self.write('ssh_config', SSH_CONFIG.format(dir=self.dir, port=port, bare=bare, dead=dead))
-        if not os.path.exists('/run/sshd'):  # sshd's own, made at boot where there is systemd
-            os.mkdir('/run/sshd', 0o755)
-            self.addCleanup(os.rmdir, '/run/sshd')
+        # sshd's own, made at boot where there is systemd. It stays: another run beside this one may need it.
+        os.makedirs('/run/sshd', 0o755, exist_ok=True)
         log = open(f'{self.dir}/sshd.log', 'w')
         self.addCleanup(log.close)
         self.sshd = subprocess.Popen([SSHD, '-D', '-e', '-f', f'{self.dir}/sshd_config'],
