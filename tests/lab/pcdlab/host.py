@@ -362,7 +362,9 @@ class Host:
         top = os.environ.get("PCD_BUILD")
         if not top:
             raise LabError("PCD_BUILD must name the meson build directory")
-        for root, _, files in os.walk(top):
+        for root, folders, files in os.walk(top):
+            if root == top and "installed" in folders:
+                folders.remove("installed")  # by `./demo --stay`; libvirt's hook is called postcopyd there
             path = os.path.join(root, name)
             if name in files and os.access(path, os.X_OK):
                 return path
