@@ -214,7 +214,7 @@ launch (PcdAttempt *attempt)
       pcd_executor_start (plugin, &request, allowed_usec (plugin, attempt), on_answer, attempt);
   pcd_execution_on_progress (attempt->execution, on_progress);
   pcd_execution_on_deed (attempt->execution, on_deed);
-  g_clear_pointer (&request.host.peers, g_ptr_array_unref);
+  pcd_request_clear (&request);
 }
 
 static void

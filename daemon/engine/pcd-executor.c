@@ -37,6 +37,14 @@ struct _PcdExecution {
   guint deadline_id;
 };
 
+void
+pcd_request_clear (PcdRequest *request)
+{
+  g_clear_pointer (&request->host.peers, g_ptr_array_unref);
+  g_free ((char *)request->host.no_peers);
+  request->host.no_peers = NULL;
+}
+
 static const char *
 keep (PcdExecution *self, const char *text)
 {
@@ -372,6 +380,7 @@ pcd_executor_start (PcdPlugin *plugin,
   if (self->host.tcp_log)
     pcd_tcp_log_ref (self->host.tcp_log);
   self->host.state_dir = keep (self, request->host.state_dir);
+  self->host.no_peers = keep (self, request->host.no_peers);
   self->host.directory = keep (self, request->host.directory);
   describe (self, request);
   self->job = pcd_plugin_job_new (

@@ -30,6 +30,7 @@ typedef enum {
  * @monitor: (nullable): the kept control monitor of this QEMU, see qmp/pcd-monitor-keeper.h
  * @peers: (nullable): the ways to the peer, in the order in which to try them, from
  *   pcd_peers_routes () (element-type PcdRoute); not changed while the action runs
+ * @no_peers: (nullable): why there is none; an action must not guess one then
  * @we_stopped: a QMP `stop` of ours was begun in this incident, whatever came of it
  * @for_snapshot: of stop and resume: for a snapshot's sake; resume leaves what is frozen alone
  * @execution: (nullable): see pcd_execution_deed (); %NULL where nobody keeps deeds
@@ -40,6 +41,7 @@ typedef enum {
 typedef struct {
   struct _PcdMonitorKeeper *monitor;
   GPtrArray *peers;
+  const char *no_peers;
   gboolean we_stopped;
   gboolean for_snapshot;
   PcdExecution *execution;
@@ -70,6 +72,11 @@ typedef struct {
   gboolean allow_destroy;
   PcdActionHost host;
 } PcdRequest;
+
+/* Frees @peers and @no_peers of its host, which were made for it. */
+void pcd_request_clear (PcdRequest *request);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PcdRequest, pcd_request_clear)
 
 /**
  * PcdExecutionCallback: on the main thread, exactly once.

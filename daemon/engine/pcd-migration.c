@@ -139,6 +139,7 @@ fill_request (PcdRequest *request, const char *way, gpointer data)
 {
   PcdMigration *m = data;
   const gboolean is_uri = way && strstr (way, "://");
+  g_autoptr (GError) error = NULL;
 
   request->pid = m->pid;
   request->peer_address = m->peer_address;
@@ -151,8 +152,10 @@ fill_request (PcdRequest *request, const char *way, gpointer data)
   }
   /* Where there is no route, the action says so. */
   request->host.peers = pcd_peers_routes (m->env->config->peers, m->peer_address,
-                                          is_uri ? NULL : way, is_uri ? way : NULL, NULL);
-  if (request->host.peers)
+                                          is_uri ? NULL : way, is_uri ? way : NULL, &error);
+  if (error)
+    request->host.no_peers = g_strdup (error->message);
+  else
     request->peer_uri = ((const PcdRoute *)g_ptr_array_index (request->host.peers, 0))->libvirt_uri;
 }
 

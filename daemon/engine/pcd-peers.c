@@ -52,6 +52,20 @@ pcd_route_free (PcdRoute *route)
   g_free (route);
 }
 
+char *
+pcd_routes_to_string (const GPtrArray *routes)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; i < routes->len; i++) {
+    const PcdRoute *route = g_ptr_array_index (routes, i);
+
+    g_string_append_printf (text, i == 0 ? _ ("over %s (%s)") : _ (", then over %s (%s)"),
+                            route->address, route->libvirt_uri);
+  }
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
 /* libvirt's remote driver: LIBVIRTD_TLS_PORT, LIBVIRTD_TCP_PORT; no transport means TLS
  * (https://libvirt.org/uri.html). */
 static int
@@ -136,7 +150,7 @@ pcd_peers_add (PcdPeers *peers, const char *name)
 const PcdPeer *
 pcd_peers_find (const PcdPeers *peers, const char *address)
 {
-  for (guint i = 0; peers && i < peers->peers->len; i++) {
+  for (guint i = 0; i < peers->peers->len; i++) {
     const PcdPeer *peer = g_ptr_array_index (peers->peers, i);
 
     if (peer->addresses && g_strv_contains ((const char *const *)peer->addresses, address))
@@ -208,15 +222,18 @@ pcd_peers_routes (const PcdPeers *peers,
   const PcdPeer *peer = pcd_peers_find (peers, peer_address);
   const char *template = uri                         ? uri
                          : peer && peer->libvirt_uri ? peer->libvirt_uri
-                         : peers                     ? peers->libvirt_uri
-                                                     : PCD_PEERS_DEFAULT_URI;
+                                                     : peers->libvirt_uri;
   add_route (routes, mask, peer_address, template);
   for (guint i = 0; peer && peer->addresses[i]; i++)
     if (!g_str_equal (peer->addresses[i], peer_address))
       add_route (routes, mask, peer->addresses[i], template);
   if (routes->len == 0) {
+    g_autofree char *known = peer ? g_strjoinv (", ", peer->addresses) : g_strdup (peer_address);
+
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                 _ ("no address of the destination %s is in network %s"), peer_address, network);
+                 _ ("no known address of the peer in %s: it has %s; add one to [peer] "
+                    "(addresses = ...), or name the libvirt with --uri"),
+                 network, known);
     return NULL;
   }
   return g_steal_pointer (&routes);

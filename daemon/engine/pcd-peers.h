@@ -33,6 +33,14 @@ void pcd_route_free (PcdRoute *route);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdRoute, pcd_route_free)
 
 /**
+ * pcd_routes_to_string:
+ * @routes: (element-type PcdRoute): at least one
+ *
+ * Returns: (transfer full): for people, in order: "over ADDRESS (LIBVIRT URI), then over …"
+ */
+char *pcd_routes_to_string (const GPtrArray *routes);
+
+/**
  * pcd_route_get_door:
  * @ret_host: (out) (transfer full): host name or address in the libvirt URI
  * @ret_port: (out): its port, or the usual one of its transport: tls 16514, tcp 16509, ssh 22
@@ -92,12 +100,12 @@ GStrv pcd_peers_parse_addresses (const char *text);
 
 /**
  * pcd_peers_routes:
- * @peers: (nullable): %NULL for none
  * @peer_address: (nullable): where the migration's connection went
  * @network: (nullable): an operator's `--network`: only addresses in this CIDR
  * @uri: (nullable): an operator's `--uri`: the only libvirt URI; a template too
  *
- * The address of the connection comes first, then the others of the peer that has it.
+ * The address of the connection comes first, then the others of the peer that has it. There is no
+ * way but these: where @network excludes them all, none is guessed.
  *
  * Returns: (transfer full) (element-type PcdRoute) (nullable): at least one, or %NULL with
  *   %G_IO_ERROR_NOT_FOUND or %G_IO_ERROR_INVALID_ARGUMENT

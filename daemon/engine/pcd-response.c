@@ -4,6 +4,7 @@
 #include "engine/pcd-response-private.h"
 
 #include "core/pcd-foresee.h"
+#include "engine/pcd-peers.h"
 
 #include <gio/gio.h>
 
@@ -280,6 +281,20 @@ pcd_response_set_wish (PcdResponse *self, const char *wish)
   pcd_response_reselect (self);
 }
 
+/* What @order would come to. Ways to the peer are known before; all else the action finds out. */
+static PcdOutcome
+foresee_order (PcdResponse *self, const PcdOrder *order, char **ret_reason)
+{
+  g_auto (PcdRequest) request = { .action = order->action };
+
+  if (order->action != PCD_ACTION_RECOVER)
+    return PCD_OUTCOME_DONE;
+  self->callbacks->fill (&request, order->address, self->data);
+  *ret_reason = request.host.peers ? pcd_routes_to_string (request.host.peers)
+                                   : g_strdup (request.host.no_peers);
+  return request.host.peers ? PCD_OUTCOME_DONE : PCD_OUTCOME_REFUSED;
+}
+
 void
 pcd_response_order (PcdResponse *self,
                     const PcdOrder *order,
@@ -299,9 +314,15 @@ pcd_response_order (PcdResponse *self,
     .callback_data = data,
   };
 
-  if (order->dry_run || self->env->dry_run) {
-    callback (PCD_OUTCOME_DONE,
-              order->dry_run ? NULL : "nothing was done: this postcopyd runs with --dry-run", data);
+  if (order->dry_run) {
+    g_autofree char *reason = NULL;
+    const PcdOutcome outcome = foresee_order (self, order, &reason);
+
+    callback (outcome, reason, data);
+    return;
+  }
+  if (self->env->dry_run) {
+    callback (PCD_OUTCOME_DONE, "nothing was done: this postcopyd runs with --dry-run", data);
     return;
   }
   spec.ticket = pcd_response_new_ticket (self);

@@ -43,7 +43,8 @@ typedef struct {
  * @tell: something worth a record
  * @changed: what pcd_response_fill_view () says has changed
  * @fill: the request's @pid, @peer_address and @host, as they are now; @way is an operator's wish
- *   which way to go to the peer, a network or a libvirt URI, or %NULL. The callee's @peers is ours
+ *   which way to go to the peer, a network or a libvirt URI, or %NULL. What the callee gives is
+ * ours, see pcd_request_clear ()
  */
 typedef struct {
   void (*tell) (

@@ -4,6 +4,7 @@
 
 #include "actions/pcd-actions.h"
 #include "core/pcd-invitation.h"
+#include "engine/pcd-executor.h"
 #include "engine/pcd-peers.h"
 #include "host/pcd-owner.h"
 #include "libvirt/pcd-recover.h"
@@ -37,7 +38,11 @@ test_routes (void)
     { "10.9.0.3", "10.9.1.0/24", NULL, "qemu+ssh://root@10.9.1.3:2222/system=tcp://10.9.1.3" },
     { "10.9.0.2", "fd00:9::/64", NULL, "qemu+tls://[fd00:9::2]/system=tcp://[fd00:9::2]" },
     { "10.9.0.3", "10.9.0.0/24", "qemu+tcp://b/system", "qemu+tcp://b/system=tcp://10.9.0.3" },
-    { "10.9.0.3", "10.7.0.0/16", NULL, "no address of the destination 10.9.0.3 is in network" },
+    { "10.9.0.3", "10.7.0.0/16", NULL,
+      "no known address of the peer in 10.7.0.0/16: it has 10.9.0.3, 10.9.1.3; add one to [peer] "
+      "(addresses = ...), or name the libvirt with --uri" },
+    { "10.9.0.9", "10.8.0.0/24", NULL, "in 10.8.0.0/24: it has 10.9.0.9; add" },
+    { "10.9.0.2", "10.9.1.2", NULL, "qemu+tls://10.9.1.2/system=tcp://10.9.1.2" },
     { "10.9.0.3", "10.7/x", NULL, "10.7/x" },
     { NULL, NULL, NULL, "address is not known" },
   };
@@ -59,6 +64,32 @@ test_routes (void)
       g_assert_cmpstr (text->str, ==, rows[i].routes);
     else
       g_assert_nonnull (g_strstr_len (error->message, -1, rows[i].routes));
+  }
+}
+
+static void
+test_routes_in_words (void)
+{
+  static const struct {
+    const char *network;
+    const char *uri;
+    const char *words;
+  } rows[] = {
+    { NULL, NULL,
+      "over 10.9.0.2 (qemu+tls://10.9.0.2/system), then over 10.9.1.2 "
+      "(qemu+tls://10.9.1.2/system), "
+      "then over fd00:9::2 (qemu+tls://[fd00:9::2]/system)" },
+    { "10.9.1.0/24", NULL, "over 10.9.1.2 (qemu+tls://10.9.1.2/system)" },
+    { "10.9.0.0/24", "qemu+tcp://b/system", "over 10.9.0.2 (qemu+tcp://b/system)" },
+  };
+  g_autoptr (PcdPeers) peers = two_peers ();
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (GPtrArray) routes =
+        pcd_peers_routes (peers, "10.9.0.2", rows[i].network, rows[i].uri, NULL);
+    g_autofree char *words = pcd_routes_to_string (routes);
+
+    g_assert_cmpstr (words, ==, rows[i].words);
   }
 }
 
@@ -267,11 +298,29 @@ test_not_the_source (void)
   g_assert_cmpint (plugin->action->run (&migration, &job, reason, sizeof reason), ==,
                    POSTCOPYD_REFUSED);
   g_assert_nonnull (g_strstr_len (reason, -1, "only the source"));
-  migration.role = "source";
-  migration.peer_address = NULL;
+}
+
+/* An operator's network excluded all routes: the peer's address is known, and is not taken. */
+static void
+test_no_way (void)
+{
+  const PostcopydPlugin *plugin = pcd_actions_find ("recover");
+  const PostcopydJob job = { .struct_size = sizeof job };
+  const PcdActionHost host = { .no_peers = "no known address of the peer in 192.0.3.0/24" };
+  PostcopydMigration migration = { .struct_size = sizeof migration,
+                                   .uuid = "0",
+                                   .role = "source",
+                                   .libvirt_uri = "test:///default",
+                                   .peer_address = "192.0.2.1",
+                                   .internal = (gpointer)&host };
+  char reason[64] = "";
+
   g_assert_cmpint (plugin->action->run (&migration, &job, reason, sizeof reason), ==,
                    POSTCOPYD_REFUSED);
-  g_assert_nonnull (g_strstr_len (reason, -1, "not known"));
+  g_assert_cmpstr (reason, ==, host.no_peers);
+  migration.internal = NULL;
+  g_assert_cmpint (plugin->action->run (&migration, &job, reason, sizeof reason), ==,
+                   POSTCOPYD_REFUSED);
 }
 
 int
@@ -279,6 +328,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/recover/routes", test_routes);
+  g_test_add_func ("/recover/routes-in-words", test_routes_in_words);
   g_test_add_func ("/recover/doors", test_doors);
   g_test_add_func ("/recover/status", test_status);
   g_test_add_func ("/recover/versions", test_versions);
@@ -286,5 +336,6 @@ main (int argc, char **argv)
   g_test_add_func ("/recover/invitation", test_invitation);
   g_test_add_func ("/recover/invitation-in-reply", test_invitation_in_reply);
   g_test_add_func ("/recover/not-the-source", test_not_the_source);
+  g_test_add_func ("/recover/no-way", test_no_way);
   return g_test_run ();
 }

@@ -118,7 +118,8 @@ pcd_action_invite (const PostcopydMigration *migration,
   if (!is_called_for (migration, &invite, reason, &outcome))
     return outcome;
   if (!host->peers)
-    return pcd_action_fail (reason, "QEMU hangs, and the source's address is not known");
+    return pcd_action_fail (reason, "QEMU hangs, and there is no way to the source: %s",
+                            host->no_peers ?: "none was given");
   end = pcd_invite_run (&request, &text);
   return end == PCD_OUTCOME_DONE ? pcd_action_done (reason, "%s", text)
                                  : pcd_action_fail (reason, "%s", text);

@@ -3,7 +3,7 @@
  * Must not wait for the migration's end. */
 #include "pcd-action-recover.h"
 
-#include "engine/pcd-executor.h"
+#include "actions/pcd-action-util.h"
 #include "libvirt/pcd-recover.h"
 #include "actions/recover/pcd-action-invite.h"
 
@@ -37,26 +37,19 @@ outcome_of (PcdOutcome outcome)
 static PostcopydOutcome
 run (const PostcopydMigration *migration, const PostcopydJob *job, char *reason, size_t reason_size)
 {
-  const PcdActionHost *host = migration->internal;
-  g_autoptr (GPtrArray) routes = NULL;
-  g_autoptr (GError) error = NULL;
+  const PcdActionHost *host = pcd_action_host (migration);
   g_autofree char *text = NULL;
 
   if (!g_str_equal (migration->role, "source"))
     return pcd_action_invite (migration, job, &(PcdReason){ reason, reason_size });
-  if (host && host->peers && host->peers->len)
-    routes = g_ptr_array_ref (host->peers);
-  else
-    routes = pcd_peers_routes (NULL, migration->peer_address, NULL, NULL, &error);
-  if (!routes) {
-    g_strlcpy (reason, error->message, reason_size);
-    return POSTCOPYD_REFUSED;
-  }
+  if (!host->peers)
+    return pcd_action_refuse (&(PcdReason){ reason, reason_size }, "%s",
+                              host->no_peers ?: "no way to the other host was given");
   const PcdRecoverRequest request = {
     .uri = migration->libvirt_uri,
     .uuid = migration->uuid,
     .pid = migration->pid,
-    .routes = routes,
+    .routes = host->peers,
     .override = migration->flags & POSTCOPYD_FORCED,
     .deadline = job->deadline_usec,
     .cancelled = is_cancelled,

@@ -273,6 +273,11 @@ def verbs(lab):
     assert thaw.rc == 0, thaw
     refused = lab.src.ctl("resume", name)
     assert refused.rc == 1, refused
+    nowhere = lab.src.ctl("recover", name, "--network", "10.8.0.0/24")
+    print(f"# recover by a network without the peer: exit {nowhere.rc}: {nowhere.err.strip()}")
+    assert nowhere.rc == 1 and "in 10.8.0.0/24: it has 10.9.0.2;" in nowhere.err, nowhere
+    plan = lab.src.ctl("recover", name, "--network", "10.9.0.0/24", "--dry-run")
+    assert plan.rc == 0 and "over 10.9.0.2 (qemu+tcp://10.9.0.2/system)" in plan.out, plan
     cut.heal()
     time.sleep(3)
     assert watched.status("src")["phase"] == "paused", "recovered although held"
