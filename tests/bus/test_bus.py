@@ -404,6 +404,52 @@ class TestEvents(Case):
                    for line in ctl(self.bus, 'events', '--json').stdout.splitlines()]
         self.assertEqual([(r['seq'], r['kind']) for r in records], [(1, 'libvirt'), (2, 'phase')])
 
+    def seqs(self, *words):
+        result = ctl(self.bus, 'events', '--json', *words)
+        self.assertEqual((result.returncode, result.stderr), (0, ''), words)
+        return [json.loads(line)['seq'] for line in result.stdout.splitlines()]
+
+    def test_some_of_them(self):
+        self.daemon().tell('record libvirt disconnected connected -',
+                           f'record phase postcopy paused because {U1} source g',
+                           f'record phase postcopy paused because {U2} source h',
+                           f'record phase paused recovering - {U1} source g')
+        for words, wanted in ((['g'], [2, 4]), ([U2.upper()], [3]), (['none-such'], []), (['-n', '1'], [4]),
+                              (['-n', '9'], [1, 2, 3, 4]), (['--lines', '0'], []), (['g', '-n', '1'], [4]),
+                              (['h', '--since', '1h'], [3])):
+            self.assertEqual(self.seqs(*words), wanted, words)
+        # As the two of them are shown, and as a person would say it.
+        shown = [line[:28] for line in ctl(self.bus, 'events').stdout.splitlines()]
+        in_json = [json.loads(line)['time'] for line in ctl(self.bus, 'events', '--json').stdout.splitlines()]
+        for since in ('2020-01-01', '2020-01-01 00:00', shown[0], in_json[0], '-1h', '1 min'):
+            self.assertEqual(self.seqs('--since', since), [1, 2, 3, 4], since)
+        time.sleep(0.01)
+        for since in ('0', '2100-01-01 00:00:00'):
+            self.assertEqual(self.seqs('--since', since), [], since)
+        for since in ('00:00', '00:00:00'):  # unless midnight has just passed
+            if time.localtime().tm_hour or time.localtime().tm_min > 5:
+                self.assertEqual(self.seqs('--since', since), [1, 2, 3, 4], since)
+        for words in (['--since', 'soon'], ['--since', '2026-13-01'], ['-n', '-1'], ['-n', 'x'], ['g', 'h']):
+            result = ctl(self.bus, 'events', *words)
+            self.assertEqual((result.returncode, result.stdout), (2, ''), words)
+            self.assertIn('expected', result.stderr)
+
+    def test_follow_only_what_comes(self):
+        daemon = self.daemon()
+        daemon.tell(f'record phase - precopy - {U1} source g', f'record phase precopy postcopy - {U1} source g',
+                    f'record phase - precopy - {U2} source h')
+        process, lines = self.follow('events', 'g', '--follow', '-n', '1', '--json')
+        self.assertEqual(json.loads(lines.next())['seq'], 2)  # and by now it listens
+        quiet, rest = self.follow('events', '--follow', '-n', '0')
+        daemon.tell(f'record phase precopy postcopy - {U2} source h', f'record flow - slow x {U1} source g')
+        self.assertEqual(json.loads(lines.next())['seq'], 5)
+        told = 5
+        while not rest.arrive(0.05):  # when it listens is not to be seen
+            daemon.tell(f'record flow slow slow x{told} {U2} source h')
+            told += 1
+        self.assertRegex(rest.next(), 'flow|precopy -> postcopy')
+        self.assertFalse(lines.arrive(0.1))
+
     def test_follow(self):
         daemon = self.daemon()
         daemon.tell('record libvirt - connected -')
@@ -490,7 +536,7 @@ class TestExitCodes(Case):
         self.assertIn('within 5 s', result.stderr)
 
     def test_usage(self):
-        for args in (['list', 'x'], ['list', '--frob'], ['status', 'a', 'b'], ['events', 'x'],
+        for args in (['list', 'x'], ['list', '--frob'], ['status', 'a', 'b'], ['events', 'x', 'y'],
                      ['frob'], []):
             self.assertEqual(ctl(self.bus, *args).returncode, 2, args)
         result = ctl('nonsense', 'list')

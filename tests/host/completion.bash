@@ -41,5 +41,7 @@ check 'recover --w' --wait ! --uri
 check 'hold vm1 --role ' source destination
 check 'debug vm1 --mode g' gdbserver guest ! core
 check 'incident ' list show report
+check 'events --' --since --lines --follow ! --watch
+check 'events --since -' ! --follow
 echo "1..$n"
 exit $bad

@@ -25,7 +25,8 @@ LONG = 60  # a deadline for what takes no time at all, on a machine that is busy
 TYPED = [
     (USAGE, "frob"), (USAGE, ""), (USAGE, HOSTILE), (USAGE, "--frob list"), (USAGE, "statsu"),
     (USAGE, "list x"), (USAGE, "list --bus session"), (USAGE, "list --frob"), (USAGE, ["list", HOSTILE]), (USAGE, "top x"),
-    (USAGE, "status a b"), (USAGE, "events x"), (USAGE, "sinks x"), (USAGE, "plugins x"),
+    (USAGE, "status a b"), (USAGE, "events x y"), (USAGE, "events --since soon"), (USAGE, "events -n some"),
+    (USAGE, "sinks x"), (USAGE, "plugins x"),
     (USAGE, "probe x"), (USAGE, "doctor x"), (USAGE, "--bus nonsense list"),
     (USAGE, ["--bus", HOSTILE, "list"]), (USAGE, "--bus nonsense top"),
     (FAILED, "top"), (USAGE, "--host -v list"), (USAGE, ["--host", HOSTILE, "list"]),
