@@ -79,6 +79,7 @@ add_head (GString *page, const char *title)
 static void
 add_facts (GString *page, const PcdReportSide *side)
 {
+  g_autofree char *ends = pcd_report_ends (side);
   g_autofree char *summary = pcd_report_summary (side);
   g_autofree char *began = pcd_time_to_text (side->began);
   g_autofree char *end = pcd_time_to_text (side->end);
@@ -86,6 +87,8 @@ add_facts (GString *page, const PcdReportSide *side)
 
   add (page, "<div>\n<p>%s</p>\n<dl>\n", summary);
   add (page, "<dt>Incident</dt><dd>%" G_GINT64_FORMAT " of the %s</dd>\n", side->id, side->role);
+  if (ends)
+    add (page, "<dt>Connection</dt><dd>%s</dd>\n", ends);
   add (page,
        "<dt>Began</dt><dd>%s</dd>\n<dt>%s</dt><dd>%s</dd>\n<dt>Lasted</dt><dd>%s</dd>\n</dl>\n</"
        "div>\n",
@@ -128,6 +131,8 @@ add_spans (GString *page, const PcdReportSide *side, const char *what, const GPt
   begin_table (page, caption, columns);
   for (guint i = 0; i < spans->len; i++) {
     const PcdReportSpan *span = g_ptr_array_index (spans, i);
+    if (!pcd_report_lasted (span))
+      continue;
     g_autofree char *at = when (side, span->from);
     g_autofree char *lasted = pcd_duration_to_text (span->to - span->from, TRUE);
     add (page, "<tr><td>%s</td><td>%s</td><td>%s</td></tr>\n", at, span->word, lasted);

@@ -86,7 +86,7 @@ add_spans (Picture *self, const char *label, const char *lane, const GPtrArray *
     g_autofree char *class = class_of (lane, span->word);
     g_autofree char *lasted = pcd_duration_to_text (span->to - span->from, TRUE);
     g_autofree char *title = g_strdup_printf ("%s for %s", span->word, lasted);
-    if (!g_str_equal (span->word, "none"))
+    if (!g_str_equal (span->word, "none") && pcd_report_lasted (span))
       add_bar (self, span->from, span->to, class, span->word, title);
   }
   self->y += LANE + GAP;
@@ -204,6 +204,33 @@ is_network (const PcdReportPoint *point)
          g_str_equal (point->kind, "cause") || g_str_equal (point->kind, "libvirt");
 }
 
+/* What a dot means stands behind it, if the next leaves room. */
+static void
+label_point (Picture *self, const PcdReportSide *side, guint i)
+{
+  const PcdReportPoint *point = g_ptr_array_index (side->points, i);
+  const char *word = g_str_equal (point->kind, "armed")      ? _ ("connection watched")
+                     : g_str_equal (point->kind, "shutdown") ? _ ("given up as dead")
+                     : g_str_equal (point->kind, "cause")    ? _ ("cause known")
+                                                             : point->text;
+  const double left = x_of (self, point->time) + MARK_RADIUS;
+  double room = WIDTH - RIGHT - left;
+  char x[G_ASCII_DTOSTR_BUF_SIZE];
+
+  for (guint k = i + 1; k < side->points->len; k++) {
+    const PcdReportPoint *next = g_ptr_array_index (side->points, k);
+    if (!is_network (next))
+      continue;
+    room = x_of (self, next->time) - MARK_RADIUS - left;
+    break;
+  }
+  if ((double)g_utf8_strlen (word, -1) * LETTER + 6 > room)
+    return;
+  g_autofree char *safe = g_markup_escape_text (word, -1);
+  g_string_append_printf (self->to, "<text class=\"note\" x=\"%s\" y=\"%d\">%s</text>\n",
+                          number (x, left + 3), self->y + LANE / 2 + 4, safe);
+}
+
 static void
 add_network (Picture *self, const PcdReportSide *side)
 {
@@ -220,6 +247,7 @@ add_network (Picture *self, const PcdReportSide *side)
                             "<title>%s</title></circle>\n",
                             point->kind, number (x, x_of (self, point->time)), self->y + LANE / 2,
                             MARK_RADIUS, text);
+    label_point (self, side, i);
     any = TRUE;
   }
   if (!any)
@@ -270,7 +298,9 @@ pcd_report_svg (GString *to, const PcdReportSide *const *sides, guint n_sides)
   }
   picture.until = MAX (picture.until, picture.from + 1000);
   for (guint i = 0; i < n_sides; i++) {
-    g_autofree char *role = g_markup_escape_text (sides[i]->role, -1);
+    g_autofree char *ends = pcd_report_ends (sides[i]);
+    g_autofree char *role =
+        g_markup_printf_escaped ("%s%s%s", sides[i]->role, ends ? ", " : "", ends ?: "");
     g_string_append_printf (lanes, "<text class=\"side\" x=\"0\" y=\"%d\">%s</text>\n",
                             picture.y + 16, role);
     picture.y += 24;

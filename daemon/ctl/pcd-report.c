@@ -11,6 +11,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* "0.0 ms" */
+#define SHORTEST_USEC 50
+
 #define CLOCK_DIFFERENCE (60 * G_USEC_PER_SEC)
 
 void
@@ -267,6 +270,26 @@ pcd_report_paused_usec (const PcdReportSide *side)
   return sum;
 }
 
+gboolean
+pcd_report_lasted (const PcdReportSpan *span)
+{
+  return span->to - span->from >= SHORTEST_USEC;
+}
+
+char *
+pcd_report_ends (const PcdReportSide *side)
+{
+  g_autoptr (GRegex) ends = g_regex_new ("\\S+:\\d+ -> \\S+:\\d+", G_REGEX_DEFAULT, 0, NULL);
+
+  for (guint i = 0; i < side->points->len; i++) {
+    g_autoptr (GMatchInfo) match = NULL;
+    const PcdReportPoint *point = g_ptr_array_index (side->points, i);
+    if (g_regex_match (ends, point->text, 0, &match))
+      return g_match_info_fetch (match, 0);
+  }
+  return NULL;
+}
+
 static const char *
 cause_clause (const PcdReportSide *side)
 {
@@ -315,6 +338,8 @@ pcd_report_text (const PcdReportSide *const *sides, guint n_sides)
                             name, sides[i]->role, sides[i]->id, summary, began, lasted);
     for (guint k = 0; k < sides[i]->phases->len; k++) {
       const PcdReportSpan *span = g_ptr_array_index (sides[i]->phases, k);
+      if (!pcd_report_lasted (span))
+        continue;
       g_autofree char *at = pcd_duration_to_text (MAX (span->from - sides[i]->began, 0), TRUE);
       g_autofree char *for_ = pcd_duration_to_text (span->to - span->from, TRUE);
       g_string_append_printf (text, "  +%-12s %-12s for %s\n", at, span->word, for_);

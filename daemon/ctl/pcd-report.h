@@ -18,6 +18,9 @@ typedef struct {
   char *word;
 } PcdReportSpan;
 
+/* Whether it is worth a row: two samples of one moment tell a flow that did not last. */
+gboolean pcd_report_lasted (const PcdReportSpan *span);
+
 /**
  * PcdReportAction: an intent and its result.
  * @outcome: "done", "refused", "failed", "abandoned", "unknown", or "unfinished"
@@ -124,6 +127,9 @@ gboolean pcd_report_join_check (const PcdReportSide *a, const PcdReportSide *b, 
 
 /* Time that was spent in phase paused. */
 gint64 pcd_report_paused_usec (const PcdReportSide *side);
+
+/* Returns: (transfer full) (nullable): the first connection told of: "LOCAL -> REMOTE" */
+char *pcd_report_ends (const PcdReportSide *side);
 
 /* Returns: (transfer full): one sentence that says it all. */
 char *pcd_report_summary (const PcdReportSide *side);

@@ -360,7 +360,10 @@ add_deeds (Block *self)
                m->held ? ", held: nothing is done by itself" : "");
   else if (m->held)
     add_field (self, _ ("Policy:"), _ ("held: nothing is done by itself"));
-  if (*m->last_action)
+  /* That it was told is no help to who knows. */
+  const gboolean only_told =
+      g_str_equal (m->last_action, "notify") && g_str_equal (m->last_outcome, "done");
+  if (*m->last_action && !only_told)
     add_field (self, _ ("Did:"), "%s: %s%s%s", m->last_action, m->last_outcome,
                *m->last_reason ? ": " : "", m->last_reason);
   for (guint i = 0; i < m->vetoes->len; i++)
@@ -369,6 +372,10 @@ add_deeds (Block *self)
     add_doing (self);
   if (*m->next_action)
     add_next (self);
+  if (is_phase (m, PCD_PHASE_PAUSED) && !is_source (m))
+    add_field (self, _ ("Waits:"),
+               _ ("for the source, which is the one that recovers; here its connection only has to "
+                  "get through"));
 }
 
 /* ---- what a person might do ---- */

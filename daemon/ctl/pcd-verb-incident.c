@@ -5,11 +5,13 @@
 #include <inttypes.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/pcd-json.h"
 #include "ctl/pcd-busy.h"
 #include "ctl/pcd-incident-report.h"
 #include "ctl/pcd-json-text.h"
+#include "ctl/pcd-terminal.h"
 #include "ctl/pcd-verbs.h"
 #include "journal/pcd-journal.h"
 
@@ -33,6 +35,9 @@ const PcdVerb pcd_verb_incident = {
   .run = run,
   .is_local = TRUE,
 };
+
+/* What does not fit a line goes on so far to the right. */
+#define HANG 4
 
 #define DEFAULT_STATE_DIR "/var/lib/postcopyd"
 
@@ -195,6 +200,7 @@ describe_entry (JsonObject *entry, GHashTable *expected)
 static void
 show_text (JsonObject *incident)
 {
+  const PcdTerminal terminal = pcd_terminal_of (STDOUT_FILENO);
   JsonArray *timeline = json_object_get_array_member (incident, "timeline");
   g_autoptr (GHashTable) expected = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autofree char *began = pcd_json_time_text (incident, "began");
@@ -210,8 +216,12 @@ show_text (JsonObject *incident)
     JsonObject *entry = json_array_get_object_element (timeline, i);
     g_autofree char *time = pcd_json_time_text (entry, "time");
     g_autofree char *text = describe_entry (entry, expected);
-    if (text)
-      g_print ("%s: %s\n", time, text);
+    if (!text)
+      continue;
+    g_autofree char *line = g_strdup_printf ("%s: %s", time, text);
+    g_autoptr (GString) wrapped = g_string_new (NULL);
+    pcd_terminal_wrap (&terminal, wrapped, line, HANG);
+    g_print ("%s", wrapped->str);
   }
 }
 

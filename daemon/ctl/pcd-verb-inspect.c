@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl inspect: the threads of a QEMU process, as a table or JSON. Needs no daemon, and must
  * not know how threads are judged. */
+#include "ctl/pcd-terminal.h"
 #include "ctl/pcd-verbs.h"
 
 #include "host/pcd-process.h"
@@ -10,6 +11,10 @@
 #include <gio/gio.h>
 #include <glib/gi18n.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Of a reason below its thread. */
+#define HANG 9
 
 #define LIBVIRT_LIMIT_USEC (5 * G_USEC_PER_SEC)
 
@@ -78,7 +83,7 @@ safe_name (const char *name)
 }
 
 static void
-print_thread (const PcdThread *thread)
+print_thread (const PcdThread *thread, const PcdTerminal *terminal)
 {
   const PcdThreadClass *class = &thread->class;
   g_autofree char *name = safe_name (thread->name), *since = since_text (thread);
@@ -87,23 +92,44 @@ print_thread (const PcdThread *thread)
   gboolean plain = class->blocked == PCD_ANSWER_NO && class->kickable == PCD_ANSWER_YES &&
                    class->traceable == PCD_ANSWER_YES;
 
-  g_print ("%-8d %-16s %-5s %-5c %-8s %-9s %-20s %-9s %-10s%s%s%s\n", (int)thread->tid, name, vcpu,
-           thread->state, pcd_answer_to_string (class->blocked), since,
-           pcd_fault_path_to_string (class->path), pcd_answer_to_string (class->kickable),
-           pcd_answer_to_string (class->traceable), plain ? "" : "  ", plain ? "" : class->reason,
-           class->vcpu_disputed ? "  (its name says another vCPU)" : "");
+  g_autofree char *reason =
+      g_strconcat (plain ? "" : class->reason,
+                   class->vcpu_disputed ? "  (its name says another vCPU)" : "", NULL);
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  g_string_printf (text, "%-8d %-16s %-5s %-5c %-8s %-9s %-20s %-9s %-10s", (int)thread->tid, name,
+                   vcpu, thread->state, pcd_answer_to_string (class->blocked), since,
+                   pcd_fault_path_to_string (class->path), pcd_answer_to_string (class->kickable),
+                   pcd_answer_to_string (class->traceable));
+  if (!*reason) {
+    g_print ("%s\n", text->str);
+    return;
+  }
+  /* Below its thread where there is no room beside it; a line each for programs. */
+  if (terminal->columns > 0 &&
+      g_utf8_strlen (text->str, -1) + 2 + g_utf8_strlen (reason, -1) > (glong)terminal->columns)
+    g_string_append_printf (text, "\n%*s", HANG, "");
+  else
+    g_string_append (text, "  ");
+  pcd_terminal_wrap (terminal, text, reason, HANG);
+  g_print ("%s", text->str);
 }
 
 static void
 print_text (const PcdThreadReport *report)
 {
+  const PcdTerminal terminal = pcd_terminal_of (STDOUT_FILENO);
   g_autofree char *summary = pcd_thread_report_summary (report);
+  g_auto (GStrv) lines = g_strsplit (summary, "\n", -1);
+  g_autoptr (GString) last = g_string_new (NULL);
 
   g_print ("%-8s %-16s %-5s %-5s %-8s %-9s %-20s %-9s %-10s  %s\n", "TID", "NAME", "VCPU", "STATE",
            "BLOCKED", "SINCE", "PATH", "KICKABLE", "TRACEABLE", "REASON");
   for (guint i = 0; i < report->threads->len; i++)
-    print_thread (report->threads->pdata[i]);
-  g_print ("\n%s\n", summary);
+    print_thread (report->threads->pdata[i], &terminal);
+  for (guint i = 0; lines[i]; i++)
+    pcd_terminal_wrap (&terminal, last, lines[i], 0);
+  g_print ("\n%s", last->str);
 }
 
 static void

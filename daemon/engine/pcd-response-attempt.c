@@ -103,6 +103,18 @@ pcd_response_end_incident_if_over (PcdResponse *self)
   self->callbacks->changed (self->data);
 }
 
+/* That people were told is the least of what was done. */
+static void
+note_last (PcdResponse *self, PcdActionKind action, PcdOutcome outcome, const char *reason)
+{
+  if (action == PCD_ACTION_NOTIFY && outcome == PCD_OUTCOME_DONE && self->said.last_action)
+    return;
+  g_free (self->last_reason);
+  self->last_reason = g_strdup (reason);
+  self->said.last_action = pcd_action_to_string (action);
+  self->said.last_outcome = pcd_outcome_to_string (outcome);
+}
+
 static void
 on_attempt_ended (PcdAttempt *attempt, PcdOutcome outcome, const char *reason, gpointer data)
 {
@@ -122,10 +134,7 @@ on_attempt_ended (PcdAttempt *attempt, PcdOutcome outcome, const char *reason, g
   if (ticket == self->undo_ticket && outcome == PCD_OUTCOME_REFUSED)
     set_deed (self, PCD_DEED_UNDONE); /* QEMU is in no state that a stop leaves it in */
   pcd_response_watch_undo (self);
-  g_free (self->last_reason);
-  self->last_reason = g_strdup (reason);
-  self->said.last_action = pcd_action_to_string (action);
-  self->said.last_outcome = pcd_outcome_to_string (outcome);
+  note_last (self, action, outcome, reason);
   /* The ladder must know before it is written down, or the next daemon would do it again. */
   pcd_response_step (self, ticket == self->undo_ticket ? &tick : &event, &effects);
   pcd_journal_result (self->env->journal, self->incident, ticket, pcd_outcome_to_string (outcome),

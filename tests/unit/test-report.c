@@ -59,6 +59,13 @@ test_recorded (void)
   g_assert_cmpstr (summary, ==,
                    "On the source: paused for 12.14 s, because the network failed; 3 actions, 2 of "
                    "them done; completed.");
+  const PcdReportSide *const sides[] = { source, destination };
+  g_autofree char *page = pcd_report_html (sides, G_N_ELEMENTS (sides));
+  g_assert_nonnull (strstr (page, ">source, 10.9.0.1:47648 -&gt; 10.9.0.2:49152</text>"));
+  g_assert_nonnull (strstr (page, "<dt>Connection</dt><dd>10.9.0.2:49152 -&gt; 10.9.0.1:47648<"));
+  g_assert_nonnull (strstr (page, ">cause known</text>"));
+  /* The fixture has such a flow; what is drawn and in the tables lasted. */
+  g_assert_null (strstr (page, "0.0 ms"));
 }
 
 /* Recorded in the lab: four vCPUs, packets dropped for some seconds. */

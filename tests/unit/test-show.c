@@ -246,6 +246,11 @@ test_width (void)
                           ?: strstr (text, "eth1,"));
   }
   g_autofree char *plain = show (&m, &look, 0);
+  g_assert_nonnull (strstr (plain, "Waits:     for the source, which is the one that recovers"));
+  m.last_action = (char *)"notify";
+  m.last_outcome = (char *)"done";
+  g_autofree char *told = show (&m, &look, 0);
+  g_assert_null (strstr (told, "Did:"));
   g_assert_nonnull (strstr (plain, "eth1, 10.0.1.2:49152 to 10.0.1.1:40000, armed, heard 14 s ago, "
                                    "3 unacknowledged, 5 retransmissions\n"));
   g_assert_nonnull (strstr (plain, ", incident 3\n"));
