@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl: finds the verb and hands over. Knows no verb's business. */
 #include "bus/pcd-connect-host.h"
+#include "core/pcd-nearest.h"
 #include "ctl/pcd-help.h"
 #include "ctl/pcd-verbs.h"
 #include "host/pcd-stderr.h"
@@ -47,17 +48,51 @@ find_misplaced (char *const *argv)
   return NULL;
 }
 
+char *
+pcd_verb_hint (const PcdVerb *verb, const char *word)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+
+  if (!word || find_subverb (verb, word))
+    return g_strdup ("");
+  for (const PcdSubverb *s = verb->subverbs; s && s->name; s++)
+    g_ptr_array_add (names, (gpointer)s->name);
+  g_ptr_array_add (names, NULL);
+  return pcd_nearest_hint (word, (const char *const *)names->pdata);
+}
+
+/* GOption names the option in its message and nowhere else. */
+static char *
+hint_option (const GOptionEntry *entries, const GError *error)
+{
+  const char *typed = strstr (error->message, "--");
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+
+  if (!typed || !g_error_matches (error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION))
+    return g_strdup ("");
+  g_autofree char *word = g_strndup (typed, strcspn (typed, " ="));
+  for (const GOptionEntry *e = entries; e && e->long_name; e++)
+    if (!(e->flags & G_OPTION_FLAG_HIDDEN))
+      g_ptr_array_add (names, g_strconcat ("--", e->long_name, NULL));
+  g_ptr_array_add (names, NULL);
+  return pcd_nearest_hint (word, (const char *const *)names->pdata);
+}
+
 static int
-fail_to_parse (const PcdVerb *verb, char *const *argv, const GError *error)
+fail_to_parse (const PcdVerb *verb,
+               const GOptionEntry *entries,
+               char *const *argv,
+               const GError *error)
 {
   const char *misplaced = find_misplaced (argv);
   const char *program = g_get_prgname ();
+  g_autofree char *hint = hint_option (entries, error);
 
   if (misplaced && g_error_matches (error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION))
     g_printerr (_ ("%s: %s stands before the command: 'postcopyctl %s ... %s'\n"), program,
                 misplaced, misplaced, verb->name);
   else
-    g_printerr (_ ("%s: %s; see '%s --help'\n"), program, error->message, program);
+    g_printerr (_ ("%s: %s%s; see '%s --help'\n"), program, error->message, hint, program);
   return PCD_EXIT_USAGE;
 }
 
@@ -79,7 +114,7 @@ pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, cha
   if (entries)
     g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
   if (!g_option_context_parse (context, argc, argv, &error))
-    return fail_to_parse (verb, *argv, error);
+    return fail_to_parse (verb, entries, *argv, error);
   if (help) {
     g_autofree char *text =
         pcd_help_of_verb (verb, *argc > 1 ? find_subverb (verb, (*argv)[1]) : NULL, entries);

@@ -292,7 +292,8 @@ run (const PcdCtl *ctl, int argc, char **argv)
   if (is_report)
     return pcd_incident_report (
         &(PcdIncidentReport){ state_dir, argv[2], with, html, json, ctl->quiet });
-  g_printerr (_ ("%s: expected %s; see 'postcopyctl incident --help'\n"), g_get_prgname (),
-              pcd_verb_incident.synopsis);
+  g_autofree char *hint = pcd_verb_hint (&pcd_verb_incident, argc > 1 ? argv[1] : NULL);
+  g_printerr (_ ("%s: expected %s%s; see 'postcopyctl incident --help'\n"), g_get_prgname (),
+              pcd_verb_incident.synopsis, hint);
   return PCD_EXIT_USAGE;
 }

@@ -331,10 +331,12 @@ set_policy (const PcdCtl *ctl, const Options *options, const char *domain, const
 }
 
 static int
-usage (void)
+usage (const char *word)
 {
-  g_printerr (_ ("postcopyctl policy: expected %s; see 'postcopyctl policy --help'\n"),
-              pcd_verb_policy.synopsis);
+  g_autofree char *hint = pcd_verb_hint (&pcd_verb_policy, word);
+
+  g_printerr (_ ("postcopyctl policy: expected %s%s; see 'postcopyctl policy --help'\n"),
+              pcd_verb_policy.synopsis, hint);
   return PCD_EXIT_USAGE;
 }
 
@@ -372,7 +374,7 @@ dispatch (const PcdCtl *ctl, const Options *options, int argc, char **argv)
     return set_policy (ctl, options, argv[2], argv[3]);
   if (g_str_equal (verb, "simulate") && argc == 4)
     return simulate (options, argv[2], argv[3]);
-  return usage ();
+  return usage (argc > 1 ? verb : NULL);
 }
 
 static int

@@ -84,6 +84,14 @@ typedef struct {
 int pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, char ***argv);
 
 /**
+ * pcd_verb_hint:
+ * @word: (nullable): what stands where one of @verb's subverbs is expected
+ *
+ * Returns: (transfer full): which one may be meant, as of pcd_nearest_hint (), or ""
+ */
+char *pcd_verb_hint (const PcdVerb *verb, const char *word);
+
+/**
  * pcd_verb_refuse_host:
  * @words: what was wanted, such as `snapshot verify`
  *

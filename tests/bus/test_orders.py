@@ -299,6 +299,10 @@ class TestVerbs(Orders):
         for args, says in (
                 (['stop'], 'expected one DOMAIN'), (['stop', 'a', 'b'], 'expected one DOMAIN'),
                 (['stop', 'g', '--network', '10.0.0.0/8'], 'Unknown option --network'),
+                (['recover', 'g', '--wiat'], "--wiat (did you mean '--wait'?); see"),
+                (['status', '--wach'], "--wach (did you mean '--watch'?); see"),
+                (['policy', 'lst'], "(did you mean 'list'?); see"),
+                (['incident', 'shwo', '1'], "(did you mean 'show'?); see"),
                 (['reboot', 'g'], "unknown command 'reboot'"),
                 (['snapshot'], 'expected one DOMAIN'), (['snapshot', 'info'], 'expected DOMAIN'),
                 (['snapshot', 'g', '--directory', 'a/b'], 'got "a/b", expected an absolute path'),
