@@ -710,8 +710,10 @@ static void
 append_param (const char *name, PcdParamType type, double value, const char *text, gpointer data)
 {
   GString *list = data;
+  const gboolean for_ever = g_str_equal (name, "attempts") && value == 0;
 
-  g_string_append_printf (list, "%s%s %s", list->len ? ", " : "", name, text);
+  g_string_append_printf (list, "%s%s %s", list->len ? ", " : "", name,
+                          for_ever ? "without end" : text);
 }
 
 char *

@@ -109,11 +109,14 @@ print_record (const PcdRecord *record, gpointer data)
 {
   const Printer *printer = data;
   g_autofree char *to = g_strescape (record->to ?: "", NULL);
+  const gboolean is_action = record->kind == PCD_RECORD_ACTION;
+  g_autofree char *action = is_action ? g_strescape (record->from ?: "", NULL) : NULL;
 
   if (printer->json || record->kind >= PCD_N_RECORDS)
     return;
   print_head (printer, record->monotonic, record);
-  g_print ("%s %s\n", pcd_record_kind_to_string (record->kind), to);
+  g_print ("%s %s%s%s\n", pcd_record_kind_to_string (record->kind), action ?: "",
+           is_action ? " " : "", to);
 }
 
 static void
@@ -193,6 +196,9 @@ pcd_policy_simulate (PcdPolicy *policy,
   }
   const PcdRecord *first = g_ptr_array_index (records, 0);
   Printer printer = { json, first->monotonic };
+  if (!json)
+    g_print (_ ("What policy %s would do stands behind =>; all else is the trace.\n\n"),
+             policy->name);
   pcd_simulate (policy, records, &options, &funcs, &printer);
   return PCD_EXIT_DONE;
 }

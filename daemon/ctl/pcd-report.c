@@ -104,6 +104,10 @@ read_event (PcdReportSide *side, gint64 time, JsonObject *event)
   const char *kind = pcd_json_get_string (event, "kind") ?: "unknown";
   const char *from = pcd_json_get_string (event, "from"), *to = pcd_json_get_string (event, "to");
   const char *detail = pcd_json_get_string (event, "detail");
+  /* The guest has left a source, and no vCPU of it waits there. */
+  const gboolean says_nothing =
+      g_str_equal (kind, "measured") && g_strcmp0 (side->role, "source") == 0;
+  const char *said = says_nothing ? NULL : to;
 
   /* Intents and results tell it with their time; a step refused without them is news. */
   if (g_str_equal (kind, "action") && to && !g_str_equal (to, "would") &&
@@ -121,8 +125,9 @@ read_event (PcdReportSide *side, gint64 time, JsonObject *event)
   }
   add_point (side, time, kind,
              g_strconcat (from && !g_str_equal (from, "none") ? from : "",
-                          from && to && !g_str_equal (from, "none") ? " → " : "", to ?: "",
-                          detail && (from || to) ? ": " : "", detail ?: "", NULL),
+                          from && to && !g_str_equal (from, "none") ? " → " : "", said ?: "",
+                          detail && (from || said) ? ": " : "", detail ?: "",
+                          says_nothing && !detail ? _ ("no migration connection") : "", NULL),
              to);
 }
 

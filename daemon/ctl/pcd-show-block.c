@@ -135,6 +135,8 @@ add_headline (Block *self)
   g_autofree char *duration = pcd_duration_to_text (self->now - m->phase_time, FALSE);
   g_autofree char *phase =
       g_strdup_printf ("%s%s", m->phase, m->unattended ? _ (" (unattended)") : "");
+  g_autofree char *span =
+      g_strdup_printf (pcd_show_has_ended (m) ? _ ("%s ago") : _ ("for %s"), duration);
   const char *why = explain (m);
 
   pcd_terminal_paint (self->terminal, self->text, colour, self->terminal->unicode ? "●" : "*");
@@ -142,8 +144,7 @@ add_headline (Block *self)
   pcd_terminal_paint (self->terminal, self->text, PCD_COLOUR_STRONG, name);
   g_string_append_printf (self->text, " (%s): ", m->role);
   pcd_terminal_paint (self->terminal, self->text, colour, phase);
-  g_string_append_printf (self->text, " %s %s%s%s%s\n", pcd_show_has_ended (m) ? "since" : "for",
-                          duration, why ? ": " : "", why ?: "",
+  g_string_append_printf (self->text, " %s%s%s%s\n", span, why ? ": " : "", why ?: "",
                           self->state->connected ? "" : " (last known)");
 }
 

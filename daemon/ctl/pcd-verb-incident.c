@@ -176,11 +176,13 @@ describe_record (const PcdRecord *record)
   g_autofree char *detail = pcd_text_printable (record->detail ?: "");
   const char *head = is_action ? from : pcd_record_kind_to_string (record->kind);
   const gboolean has_from = !is_action && *from && !g_str_equal (from, "none");
-  const gboolean has_to = *to && !g_str_equal (to, head); /* not "armed: armed: ..." */
+  /* The guest is not there, and has no vCPUs that could wait. */
+  const gboolean is_source = record->kind == PCD_RECORD_MEASURED && record->role == PCD_ROLE_SOURCE;
+  const gboolean has_to = *to && !is_source && !g_str_equal (to, head); /* not "armed: armed:..." */
 
   return g_strconcat (head, has_to || has_from ? ": " : "", has_from ? from : "",
                       has_from && has_to ? " -> " : "", has_to ? to : "", *detail ? ": " : "",
-                      detail, NULL);
+                      detail, is_source && !*detail ? _ (": no migration connection") : "", NULL);
 }
 
 /* (nullable): %NULL for what was said already. */

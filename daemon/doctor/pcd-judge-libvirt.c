@@ -6,7 +6,10 @@
 #include <inttypes.h>
 
 #define UPGRADE_LIBVIRT "apt-get install --only-upgrade libvirt-daemon # or dnf upgrade libvirt"
-#define UPGRADE_QEMU    "apt-get install --only-upgrade qemu-system # or dnf upgrade qemu-kvm"
+/* The hook is configuration: without the option a removed one stays away. */
+#define REINSTALL                                                                                  \
+  "apt-get install --reinstall -o Dpkg::Options::=--force-confmiss postcopyd # or dnf reinstall "  \
+  "postcopyd"
 
 /* libvirt's clocks have ticks of 10 ms (proc(5)), and take some more to look for hooks. */
 #define START_SLACK_USEC (100 * 1000)
@@ -57,7 +60,7 @@ static const Bug bugs[] = {
   { "qemu-version", ANY, 1, 8002000, PCD_SEVERITY_NOTE,
     N_ ("QEMU before 8.2 does not survive it when the connection ends once more during a recovery; "
         "postcopyd leaves connections alone then."),
-    UPGRADE_QEMU },
+    NULL },
 };
 
 static gboolean
@@ -186,7 +189,7 @@ judge_hook (const PcdFacts *facts, GPtrArray *findings)
                              ? _ ("there is no %s")
                              : _ ("%s is there, and the program that it leads to is not"),
                          path),
-        why, "apt-get install --reinstall postcopyd # or dnf reinstall postcopyd",
+        why, REINSTALL, _ ("# if it was built from source: meson install -C build"),
         "systemctl restart libvirtd # or virtqemud", NULL);
     break;
   case PCD_HOOK_NOT_EXECUTABLE:

@@ -35,7 +35,7 @@ RULE = '''polkit.addRule(function(action, subject) {
     return polkit.Result.AUTH_ADMIN;
 });
 '''
-DEFAULTS = 'first 200ms, factor 2, ceiling 10s, attempts 0'
+DEFAULTS = 'first 200ms, factor 2, ceiling 10s, attempts without end'
 G = f'migration {U1} source g paused none network no 0'
 H = f'migration {U1} destination g paused none network no 0'
 XTERM = {**os.environ, 'TERM': 'xterm'}  # a dumb one gets no escape sequences
@@ -280,7 +280,7 @@ class TestVerbs(Orders):
         self.assertEqual((result.returncode, result.stdout), (0, 'g: would stop: send QMP stop\n'))
         self.assertEqual(self.asked(daemon),
                          'stop destination dry-run address=- who=uid 0 with first 1s, factor 2, '
-                         'ceiling 30s, attempts 0;')
+                         'ceiling 30s, attempts without end;')
 
     def test_the_role_that_makes_sense(self):
         daemon = self.start(f'migration {U1} source g completed none none no 0', H)

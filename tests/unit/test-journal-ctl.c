@@ -78,6 +78,14 @@ test_ctl (Fixture *f, gconstpointer data)
     told.seq++;
     pcd_journal_add_record (f->journal, id, &told);
   }
+  /* The guest is not on the source: nothing is said of its vCPUs there. */
+  told.kind = PCD_RECORD_MEASURED;
+  told.from = NULL;
+  told.to = (char *)"0 of 2 vCPUs blocked";
+  told.detail = (char *)"a -> b: unacked 1";
+  pcd_journal_add_record (f->journal, id, &told);
+  told.detail = NULL;
+  pcd_journal_add_record (f->journal, id, &told);
   /* While the daemon has it, and after. */
   for (guint round = 0; round < 2; round++) {
     assert_ctl (f, "list", 0,
@@ -93,7 +101,9 @@ test_ctl (Fixture *f, gconstpointer data)
                 "2026-11-22 15:00:01.123+0000: recover: begun by policy recover\n"
                 "2026-11-22 15:00:01.126+0000: recover: refused: the peer?does not answer\n"
                 "2026-11-22 15:00:01.123+0000: recover: begun by policy recover\n"
-                "2026-11-22 15:00:01.123+0000: recover: gave-up: the peer does not answer\n",
+                "2026-11-22 15:00:01.123+0000: recover: gave-up: the peer does not answer\n"
+                "2026-11-22 15:00:01.123+0000: measured: a -> b: unacked 1\n"
+                "2026-11-22 15:00:01.123+0000: measured: no migration connection\n",
                 "");
     close_journal (f);
   }
@@ -102,7 +112,7 @@ test_ctl (Fixture *f, gconstpointer data)
   g_assert_cmpint (ctl (f, "show 1 --json", NULL, &json, NULL), ==, 0);
   g_autoptr (JsonNode) root = json_from_string (json, NULL);
   JsonArray *timeline = json_object_get_array_member (json_node_get_object (root), "timeline");
-  g_assert_cmpuint (json_array_get_length (timeline), ==, 8);
+  g_assert_cmpuint (json_array_get_length (timeline), ==, 10);
   JsonObject *entry = json_array_get_object_element (timeline, 0);
   g_assert_cmpstr (json_object_get_string_member (entry, "type"), ==, "event");
   g_assert_cmpstr (

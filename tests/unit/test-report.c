@@ -102,6 +102,11 @@ test_recorded_measured (void)
     g_assert_nonnull (strstr (page, lane));
   }
   g_assert_nonnull (strstr (page, "2 retransmissions without an answer, 196 segments"));
+  /* The guest is not on the source: nothing is said of its vCPUs there. */
+  g_assert_nonnull (strstr (page, "<td>measured</td><td>4 of 4 vCPUs blocked: "));
+  g_assert_nonnull (strstr (page, "<td>measured</td><td>192.0.2.1:42242 -&gt; "));
+  g_assert_nonnull (strstr (page, "<td>measured</td><td>no migration connection</td>"));
+  g_assert_null (strstr (page, "0 of 4 vCPUs blocked"));
 }
 
 #define INCIDENT(uuid, role, began, ended, timeline)                                               \

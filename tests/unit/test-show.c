@@ -153,7 +153,7 @@ test_words (void)
       0,
       PCD_ANSWER_UNKNOWN,
       FALSE,
-      { "completed since 14 s" },
+      { "completed 14 s ago" },
       "status g" },
   };
 

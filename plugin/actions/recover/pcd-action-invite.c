@@ -78,7 +78,7 @@ is_called_for (const PostcopydMigration *migration,
       invite->monitor, "query-status", pcd_action_limit (invite->job, ALIVE_USEC), &error);
 
   if (status)
-    *ret_outcome = pcd_action_refuse (reason, ONLY_THE_SOURCE "QEMU answers here");
+    *ret_outcome = pcd_action_refuse (reason, ONLY_THE_SOURCE "try it there");
   else if (!g_error_matches (error, PCD_QMP_ERROR, PCD_QMP_ERROR_TIMEOUT) &&
            !g_error_matches (error, PCD_QMP_ERROR, PCD_QMP_ERROR_BUSY))
     *ret_outcome = pcd_action_fail (reason, "%s", error->message);
