@@ -41,6 +41,7 @@ void
 pcd_act_tell_outcome (const char *name,
                       PcdActionKind action,
                       gboolean dry_run,
+                      gboolean can_freeze,
                       const char *outcome,
                       const char *reason)
 {
@@ -54,7 +55,7 @@ pcd_act_tell_outcome (const char *name,
       g_print (_ ("%s: %s: done%s%s\n"), name, word, *text ? ": " : "", text);
     return;
   }
-  gboolean hint = action == PCD_ACTION_STOP && g_str_equal (outcome, "refused");
+  gboolean hint = can_freeze && action == PCD_ACTION_STOP && g_str_equal (outcome, "refused");
   g_printerr ("%s: %s: %s", g_get_prgname (), outcome, *text ? text : _ ("no reason given"));
   if (hint)
     g_printerr (_ ("; try 'postcopyctl freeze %s'"), name);
@@ -180,7 +181,7 @@ on_failed (Wait *self, const char *outcome, const char *reason)
 
   if (over || (refused && !self->wait->quiet)) {
     pcd_busy_clear (self->busy);
-    pcd_act_tell_outcome (self->name, self->wait->action, FALSE, outcome, reason);
+    pcd_act_tell_outcome (self->name, self->wait->action, FALSE, FALSE, outcome, reason);
   }
   if (over)
     end (self, PCD_EXIT_FAILED);
@@ -208,7 +209,7 @@ on_answer (GVariant *reply, const GError *error, gpointer data)
     on_failed (self, outcome, reason);
   } else if (!self->wait->quiet) {
     pcd_busy_clear (self->busy);
-    pcd_act_tell_outcome (self->name, self->wait->action, FALSE, outcome, reason);
+    pcd_act_tell_outcome (self->name, self->wait->action, FALSE, FALSE, outcome, reason);
   }
   if (self->exit_code < 0 && !look (self))
     pcd_client_end (self->client, PCD_EXIT_DONE);

@@ -37,11 +37,13 @@ int pcd_act_wait (PcdClient *client, const PcdClientMigration *migration, const 
 /**
  * pcd_act_tell_outcome:
  * @name: printable
+ * @can_freeze: whether that is a way to go where a stop is refused
  * @outcome: "done" is told on stdout, all else on stderr
  */
 void pcd_act_tell_outcome (const char *name,
                            PcdActionKind action,
                            gboolean dry_run,
+                           gboolean can_freeze,
                            const char *outcome,
                            const char *reason);
 

@@ -270,8 +270,12 @@ add_guest (Block *self)
 {
   const PcdClientMigration *m = self->migration;
 
-  if (pcd_show_has_ended (m))
+  if (pcd_show_has_ended (m)) {
+    if (held_still_by (m) && !is_phase (m, PCD_PHASE_GONE))
+      add_field (self, _ ("Guest:"), _ ("it is held still by %s; nothing else lets it go on"),
+                 held_still_by (m));
     return;
+  }
   if (is_source (m) && !is_phase (m, PCD_PHASE_PRECOPY) && !is_phase (m, PCD_PHASE_DEVICE)) {
     add_field (self, _ ("Guest:"), _ ("runs on the destination: never resume it here"));
     return;
@@ -441,6 +445,8 @@ add_commands (Block *self)
 
   if (!pcd_show_has_ended (m))
     advise_trouble (self, advice, &n);
+  else if (held_still_by (m) && !is_phase (m, PCD_PHASE_GONE))
+    advise (advice, &n, "resume", "", m->name, _ ("let the guest go on"));
   if (m->incident) {
     g_autofree char *id = g_strdup_printf ("%" G_GINT64_FORMAT, m->incident);
     advise (advice, &n, "incident show", "", id, _ ("all that happened"));

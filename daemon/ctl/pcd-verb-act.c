@@ -8,6 +8,7 @@
 #include "ctl/pcd-act-wait.h"
 #include "ctl/pcd-busy.h"
 #include "ctl/pcd-pick.h"
+#include "ctl/pcd-show.h"
 #include "ctl/pcd-verb-snapshot.h"
 #include "ctl/pcd-verbs.h"
 
@@ -229,6 +230,14 @@ print_output (PcdClient *client,
   return n == 0 && fflush (stdout) == 0 ? PCD_EXIT_DONE : PCD_EXIT_FAILED;
 }
 
+/* Neither on the source, nor for a migration that is over. */
+static gboolean
+can_freeze (const PcdClientMigration *migration)
+{
+  return g_str_equal (migration->role, pcd_role_to_string (PCD_ROLE_DESTINATION)) &&
+         !pcd_show_has_ended (migration);
+}
+
 static int
 act (const PcdCtl *ctl,
      PcdClient *client,
@@ -253,7 +262,8 @@ act (const PcdCtl *ctl,
   if (options->action == PCD_ACTION_DEBUG && !options->dry_run && g_str_equal (outcome, "done"))
     return print_output (client, migration, options, reason);
   if (!g_str_equal (outcome, "done") || !options->quiet)
-    pcd_act_tell_outcome (name, options->action, options->dry_run, outcome, reason);
+    pcd_act_tell_outcome (name, options->action, options->dry_run, can_freeze (migration), outcome,
+                          reason);
   return g_str_equal (outcome, "done") ? PCD_EXIT_DONE : PCD_EXIT_FAILED;
 }
 

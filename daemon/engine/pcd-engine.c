@@ -4,6 +4,7 @@
 #include "engine/pcd-engine.h"
 
 #include "debug/pcd-debug-file.h"
+#include "engine/pcd-left.h"
 #include "engine/pcd-log.h"
 #include "engine/pcd-migration.h"
 #include "engine/pcd-policy-load.h"
@@ -11,6 +12,9 @@
 #include "snapshot/pcd-snapshot.h"
 
 #include <gio/gio.h>
+
+/* Whether a guest that we hold after its migration was let go by others. */
+#define HELD_LOOK_USEC (10 * G_USEC_PER_SEC)
 
 struct _PcdEngine {
   PcdConfig config;
@@ -21,6 +25,7 @@ struct _PcdEngine {
   gint64 connection_time;
   char *connection_reason;
   guint expiry;
+  GCancellable *cancellable; /* of what looks at guests that an earlier daemon left */
   GHashTable *wishes;  /* utf8 UUID -> utf8 policy: metadata that was read before its migration */
   PcdNetnews *netnews; /* while a peer is watched */
   PcdResponseEnv env;  /* no policies while actions are not enabled */
@@ -106,6 +111,16 @@ add_migration (PcdEngine *engine, const PcdDomainRef *domain)
 
 static void schedule_expiry (PcdEngine *engine);
 
+/* When the list is looked at again for the sake of @m. A guest that stands still by our doing has
+ * nobody else who would know of it. */
+static gint64
+due_at (PcdEngine *engine, const PcdMigration *m, gint64 now)
+{
+  return pcd_migration_holds_guest (m)
+             ? now + HELD_LOOK_USEC
+             : pcd_migration_get_state (m)->phase_since + engine->config.keep_ended_usec;
+}
+
 static gboolean
 expire (gpointer data)
 {
@@ -116,8 +131,10 @@ expire (gpointer data)
   for (guint i = engine->migrations->len; i > 0; i--) {
     PcdMigration *m = g_ptr_array_index (engine->migrations, i - 1);
 
-    if (pcd_migration_has_ended (m) &&
-        now - pcd_migration_get_state (m)->phase_since >= engine->config.keep_ended_usec)
+    if (!pcd_migration_has_ended (m))
+      continue;
+    pcd_migration_look_held (m);
+    if (due_at (engine, m, now) <= now)
       drop_migration (engine, m);
   }
   schedule_expiry (engine);
@@ -132,11 +149,10 @@ schedule_expiry (PcdEngine *engine)
 
   g_clear_handle_id (&engine->expiry, g_source_remove);
   for (guint i = 0; i < engine->migrations->len; i++) {
-    PcdMigration *m = g_ptr_array_index (engine->migrations, i);
+    const PcdMigration *m = g_ptr_array_index (engine->migrations, i);
 
     if (pcd_migration_has_ended (m))
-      first =
-          MIN (first, pcd_migration_get_state (m)->phase_since + engine->config.keep_ended_usec);
+      first = MIN (first, due_at (engine, m, now));
   }
   if (first != G_MAXINT64)
     engine->expiry = g_timeout_add (MAX (first - now, 0) / 1000 + 1, expire, engine);
@@ -242,16 +258,50 @@ on_source_connection (gboolean connected, const char *reason, gpointer data)
   pcd_teller_connection (engine->teller, connected);
 }
 
+static void
+end_left (PcdEngine *engine, const PcdOpenIncident *incident)
+{
+  pcd_journal_end_incident (engine->env.journal, incident->id, "ended while postcopyd was away",
+                            g_get_real_time ());
+}
+
+/* A guest that an earlier daemon left held still can be let go by us only: it is listed again. */
+static void
+on_left_looked (const PcdOpenIncident *incident, pid_t pid, gpointer data)
+{
+  PcdEngine *engine = data;
+  const PcdDomainRef domain = {
+    .uuid = incident->uuid,
+    .name = incident->name,
+    .role_known = TRUE,
+    .role = incident->role,
+  };
+
+  if (pid <= 0 || find_migration (engine, &domain)) {
+    end_left (engine, incident);
+    return;
+  }
+  PcdMigration *m = pcd_migration_new (&engine->shared, &domain);
+  g_ptr_array_add (engine->migrations, m);
+  pcd_migration_enable_actions (m, incident, NULL,
+                                g_hash_table_lookup (engine->wishes, domain.uuid));
+  pcd_migration_revive (m, pid);
+}
+
 /* The first full resync after a start knows every domain: whatever an earlier daemon was busy with
  * and is not among them has ended meanwhile. */
 static void
-end_left (PcdEngine *engine)
+settle_left (PcdEngine *engine, GHashTable *uuids)
 {
-  for (guint i = 0; engine->left && i < engine->left->len; i++) {
-    const PcdOpenIncident *incident = g_ptr_array_index (engine->left, i);
+  while (engine->left && engine->left->len > 0) {
+    PcdOpenIncident *incident = g_ptr_array_steal_index (engine->left, 0);
 
-    pcd_journal_end_incident (engine->env.journal, incident->id, "ended while postcopyd was away",
-                              g_get_real_time ());
+    if (incident->role == PCD_ROLE_DESTINATION && g_hash_table_contains (uuids, incident->uuid)) {
+      pcd_left_look (incident, engine->cancellable, on_left_looked, engine);
+      continue;
+    }
+    end_left (engine, incident);
+    pcd_open_incident_free (incident);
   }
   g_clear_pointer (&engine->left, g_ptr_array_unref);
   g_clear_pointer (&engine->flags, g_hash_table_unref);
@@ -269,7 +319,7 @@ on_source_resynced (GHashTable *uuids, gpointer data)
     if (!pcd_migration_has_ended (m) && !g_hash_table_contains (uuids, pcd_migration_get_uuid (m)))
       pcd_migration_apply (m, &absent);
   }
-  end_left (engine);
+  settle_left (engine, uuids);
 }
 
 /* What the domain's metadata wishes for; a tenant may have written it. It comes before the answer
@@ -314,6 +364,7 @@ pcd_engine_new (const PcdConfig *config, const char *uri)
   engine->teller = pcd_teller_new ();
   engine->connection_time = g_get_real_time ();
   engine->uri = g_strdup (uri);
+  engine->cancellable = g_cancellable_new ();
   engine->wishes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_queue_init (&engine->env.turns.waiting);
   engine->source = pcd_source_new (uri, &source_callbacks, engine);
@@ -429,6 +480,8 @@ void
 pcd_engine_free (PcdEngine *engine)
 {
   g_clear_handle_id (&engine->expiry, g_source_remove);
+  g_cancellable_cancel (engine->cancellable);
+  g_clear_object (&engine->cancellable);
   g_clear_pointer (&engine->source, pcd_source_free);
   g_clear_pointer (&engine->netnews, pcd_netnews_free);
   g_ptr_array_unref (engine->migrations);

@@ -6,6 +6,7 @@
 #include "core/pcd-lost.h"
 #include "engine/pcd-measured.h"
 #include "host/pcd-freezer.h"
+#include "host/pcd-process.h"
 #include "engine/pcd-watch.h"
 #include "libvirt/pcd-peer.h"
 #include "qmp/pcd-monitor-keeper.h"
@@ -66,6 +67,8 @@ pcd_migration_get_view (const PcdMigration *m)
     /* A recovery may have failed since, for a reason that was not seen. */
     view.cause_detail = m->lost->cause == m->state.cause ? m->lost->why : NULL;
   }
+  if (pcd_migration_holds_guest (m))
+    view.pid = m->pid;
   if (m->response)
     pcd_response_fill_view (m->response, &view);
   return view;
@@ -131,7 +134,11 @@ on_response_tell (
 static void
 on_response_changed (gpointer data)
 {
-  notify_changed (data);
+  PcdMigration *m = data;
+
+  notify_changed (m);
+  if (pcd_phase_has_ended (m->state.phase))
+    m->env->ended (m->env->data);
 }
 
 static void
@@ -159,10 +166,20 @@ fill_request (PcdRequest *request, const char *way, gpointer data)
     request->peer_uri = ((const PcdRoute *)g_ptr_array_index (request->host.peers, 0))->libvirt_uri;
 }
 
+static gboolean
+look_at_guest (gboolean *ret_frozen, gpointer data)
+{
+  const PcdMigration *m = data;
+
+  *ret_frozen = m->pid > 0 && pcd_freezer_holds (m->pid);
+  return m->pid > 0 && pcd_process_check_qemu (m->pid, NULL);
+}
+
 static const PcdResponseCallbacks response_callbacks = {
   .tell = on_response_tell,
   .changed = on_response_changed,
   .fill = fill_request,
+  .look_at_guest = look_at_guest,
 };
 
 /* ---- feeding the reducer ---- */
@@ -524,6 +541,30 @@ pcd_migration_enable_actions (PcdMigration *m,
   if (flags)
     m->peer_address = g_strdup (g_hash_table_lookup (flags, PEER_FLAG));
   recall_lost (m, left, flags);
+}
+
+void
+pcd_migration_revive (PcdMigration *m, pid_t pid)
+{
+  const PcdEvent completed = { .kind = PCD_EVENT_SEEN, .seen = PCD_SEEN_MIGRATED_IN };
+
+  m->pid = pid;
+  m->monitor = pcd_monitor_keeper_new (pid, m->name, NULL);
+  pcd_response_note_found_held (m->response);
+  pcd_migration_apply (m, &completed);
+}
+
+gboolean
+pcd_migration_holds_guest (const PcdMigration *m)
+{
+  return m->response && pcd_response_holds_guest (m->response);
+}
+
+void
+pcd_migration_look_held (PcdMigration *m)
+{
+  if (m->response)
+    pcd_response_end_incident_if_over (m->response);
 }
 
 gboolean

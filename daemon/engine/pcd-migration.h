@@ -20,7 +20,7 @@ typedef struct _PcdMigration PcdMigration;
  * @source: libvirt
  * @teller: gets what is worth a record
  * @response: has no policies while actions are not enabled
- * @ended: a migration ended just now
+ * @ended: a migration ended just now, or what is known of an ended one changed
  * @knocks: a migration may have begun or ended to knock at its peer's
  */
 typedef struct {
@@ -48,6 +48,14 @@ void pcd_migration_enable_actions (PcdMigration *m,
                                    const PcdOpenIncident *left,
                                    GHashTable *flags,
                                    const char *wish);
+
+/* A destination whose migration completed under an earlier daemon, which left its guest held still.
+ * Once actions are enabled; @pid: of its QEMU. */
+void pcd_migration_revive (PcdMigration *m, pid_t pid);
+
+/* See pcd_response_holds_guest (). */
+gboolean pcd_migration_holds_guest (const PcdMigration *m);
+void pcd_migration_look_held (PcdMigration *m);
 
 /* Feeds the reducer and carries out its effects. */
 void pcd_migration_apply (PcdMigration *m, const PcdEvent *event);

@@ -83,12 +83,13 @@ on_attempt_starts (PcdAttempt *attempt, PcdRequest *request, const char *way, gp
   pcd_response_tell (self, request->action, "started", NULL);
 }
 
-/* Once the migration has, and what was begun for it. What an operator wished was for this one. */
+/* Once the migration has, and what was begun for it, and the guest is let go. What an operator
+ * wished was for this one. */
 void
 pcd_response_end_incident_if_over (PcdResponse *self)
 {
   if (!pcd_phase_has_ended (self->state.phase) || self->attempts->len > 0 || self->undo_id ||
-      pcd_response_veto_is_open (self))
+      pcd_response_veto_is_open (self) || pcd_response_look_held (self))
     return;
   if (self->held)
     pcd_response_set_flag (self, "held", NULL);

@@ -41,13 +41,14 @@ struct _PcdResponse {
   char *chosen; /* by an operator, for this migration */
   const char *policy_source;
   gboolean held;
-  PcdDeed deed;        /* what `resume` is to undo, apart from a freeze */
-  guint undo_id;       /* of a timer */
-  guint undo_msec;     /* until the next try */
-  guint64 undo_ticket; /* of the last one */
-  gboolean was_paused; /* when the last daemon ended, and nothing has told otherwise yet */
-  gboolean found_held; /* frozen, by a postcopyd of which nothing else may be known */
-  gboolean hung;       /* QEMU may answer nothing until a page comes */
+  PcdDeed deed;           /* what `resume` is to undo, apart from a freeze */
+  guint undo_id;          /* of a timer */
+  guint undo_msec;        /* until the next try */
+  guint64 undo_ticket;    /* of the last one */
+  gboolean was_paused;    /* when the last daemon ended, and nothing has told otherwise yet */
+  gboolean found_held;    /* frozen, by a postcopyd of which nothing else may be known */
+  const char *still_held; /* by which action, when the migration had ended; NULL if by none */
+  gboolean hung;          /* QEMU may answer nothing until a page comes */
   gint64 incident;
   gint64 last_incident;
   guint64 operator_ticket; /* the last one */
@@ -65,7 +66,6 @@ struct _PcdResponse {
 void
 pcd_response_tell (PcdResponse *self, PcdActionKind action, const char *what, const char *detail);
 void pcd_response_open_incident (PcdResponse *self);
-void pcd_response_end_incident_if_over (PcdResponse *self);
 void pcd_response_set_flag (PcdResponse *self, const char *flag, const char *value);
 void pcd_response_climb (PcdResponse *self, const PcdLadderEvent *event);
 /* The two halves of a climb: in between, what the ladder decided can be written down. */
@@ -92,6 +92,11 @@ const char *pcd_response_deed_to_string (PcdDeed deed);
 /* pcd-response-restart.c: before and after a policy was chosen. */
 void pcd_response_take_over (PcdResponse *self, const PcdOpenIncident *left);
 void pcd_response_report_unfinished (PcdResponse *self, const PcdOpenIncident *left);
+
+/* pcd-response-held.c */
+/* Looks anew; what has changed is told. */
+gboolean pcd_response_look_held (PcdResponse *self);
+void pcd_response_held_fill_view (const PcdResponse *self, PcdMigrationView *view);
 
 /* pcd-response-veto.c */
 

@@ -3,6 +3,7 @@
  * Knows which policy applies; how an attempt goes is pcd-attempt.c's business. */
 #include "engine/pcd-response-private.h"
 
+#include "core/pcd-ended.h"
 #include "core/pcd-foresee.h"
 #include "engine/pcd-peers.h"
 
@@ -314,6 +315,11 @@ pcd_response_order (PcdResponse *self,
     .callback_data = data,
   };
 
+  const char *why_not = pcd_ended_why_not (order->action, self->state.role, self->state.phase);
+  if (why_not) {
+    callback (PCD_OUTCOME_REFUSED, why_not, data);
+    return;
+  }
   if (order->dry_run) {
     g_autofree char *reason = NULL;
     const PcdOutcome outcome = foresee_order (self, order, &reason);
@@ -415,6 +421,7 @@ pcd_response_fill_view (PcdResponse *self, PcdMigrationView *view)
   view->last_action = self->said.last_action;
   view->last_outcome = self->said.last_outcome;
   view->last_reason = self->last_reason;
+  pcd_response_held_fill_view (self, view);
   if (pcd_ladder_foresee (&self->ladder, self->policy, is_untouched (self), &next, &when)) {
     view->next_action = pcd_action_to_string (next);
     view->next_time = when == PCD_FORESEE_PEER_ANSWERS

@@ -45,12 +45,14 @@ typedef struct {
  * @fill: the request's @pid, @peer_address and @host, as they are now; @way is an operator's wish
  *   which way to go to the peer, a network or a libvirt URI, or %NULL. What the callee gives is
  * ours, see pcd_request_clear ()
+ * @look_at_guest: whether its QEMU is there, and whether our mark is on a freeze of it
  */
 typedef struct {
   void (*tell) (
       PcdRecordKind kind, const char *from, const char *to, const char *detail, gpointer data);
   void (*changed) (gpointer data);
   void (*fill) (PcdRequest *request, const char *way, gpointer data);
+  gboolean (*look_at_guest) (gboolean *ret_frozen, gpointer data);
 } PcdResponseCallbacks;
 
 /**
@@ -74,6 +76,18 @@ void pcd_response_note_trouble (PcdResponse *response, const PcdState *state);
 
 /* The guest was found frozen by postcopyd: there is something to undo, incident or not. */
 void pcd_response_note_found_held (PcdResponse *response);
+
+/**
+ * pcd_response_holds_guest:
+ *
+ * Returns: whether, when it was last looked at, the migration had ended and its guest stood still
+ *   by our doing
+ */
+gboolean pcd_response_holds_guest (const PcdResponse *response);
+
+/* Looks whether anything is left: as long as the guest is held still its incident stays open, by
+ * which the next daemon knows. */
+void pcd_response_end_incident_if_over (PcdResponse *response);
 
 /**
  * pcd_response_update:

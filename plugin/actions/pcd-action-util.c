@@ -42,6 +42,17 @@ pcd_action_is_source (const PostcopydMigration *migration)
   return g_strcmp0 (migration->role, "destination") != 0;
 }
 
+gboolean
+pcd_action_has_ended (const PostcopydMigration *migration)
+{
+  static const PcdPhase ended[] = { PCD_PHASE_COMPLETED, PCD_PHASE_FAILED, PCD_PHASE_GONE };
+
+  for (guint i = 0; i < G_N_ELEMENTS (ended); i++)
+    if (g_strcmp0 (migration->phase, pcd_phase_to_string (ended[i])) == 0)
+      return TRUE;
+  return FALSE;
+}
+
 const char *
 pcd_action_param (const PostcopydMigration *migration, const char *name)
 {

@@ -28,6 +28,10 @@ PostcopydOutcome pcd_action_fail (const PcdReason *reason, const char *format, .
 const PcdActionHost *pcd_action_host (const PostcopydMigration *migration);
 gboolean pcd_action_is_source (const PostcopydMigration *migration);
 
+/* Whether nothing is left of the migration that would undo what is done to its guest now. An order
+ * is refused before; a step of a policy may be overtaken by the end. */
+gboolean pcd_action_has_ended (const PostcopydMigration *migration);
+
 /* (nullable): the parameter's value. */
 const char *pcd_action_param (const PostcopydMigration *migration, const char *name);
 

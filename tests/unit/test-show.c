@@ -194,6 +194,10 @@ test_held_still (void)
     { "stop", "done", PCD_PHASE_POSTCOPY, 0, "waits for missing memory; it is held still by stop",
       "resume g" },
     { "freeze", "failed", PCD_PHASE_PAUSED, 2, "postcopyctl freeze g", "held still" },
+    { "freeze", "done", PCD_PHASE_COMPLETED, 0, "held still by freeze; nothing else", "freeze g" },
+    { "freeze", "done", PCD_PHASE_COMPLETED, 0, "postcopyctl resume g", "is recovered" },
+    { "freeze", "failed", PCD_PHASE_COMPLETED, 0, "completed 14 s ago", "resume g" },
+    { "freeze", "done", PCD_PHASE_GONE, 0, "gone", "resume g" },
     { "resume", "done", PCD_PHASE_PAUSED, 2, "postcopyctl freeze g", "held still" },
   };
 

@@ -108,7 +108,8 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
     return pcd_action_refuse (&reason, "there is no mode '%s'",
                               pcd_action_param (migration, "mode"));
   if (pcd_action_is_source (migration))
-    return pcd_action_refuse (&reason, "the guest does not run on the source");
+    return pcd_action_refuse (&reason, "the guest does not run on the source: "
+                                       "run it on the destination");
   if (migration->pid <= 0)
     return pcd_action_refuse (&reason, "QEMU's process is not known");
   if (!pcd_action_host (migration)->state_dir)

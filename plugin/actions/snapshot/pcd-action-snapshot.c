@@ -270,6 +270,8 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   g_autofree char *directory = directory_of (migration);
   g_autoptr (PcdBundle) bundle = NULL;
 
+  if (pcd_action_has_ended (migration))
+    return pcd_action_refuse (&reason, "the migration has ended (%s)", migration->phase);
   if (!g_str_equal (migration->phase, "paused") && !g_str_equal (migration->flow, "stalled"))
     return pcd_action_refuse (&reason, "in phase %s the other side still sends or gets pages",
                               migration->phase);

@@ -72,7 +72,13 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   PostcopydOutcome outcome;
 
   if (pcd_action_is_source (migration))
-    return pcd_action_refuse (&reason, "the guest does not run on the source");
+    return pcd_action_refuse (&reason, "the guest does not run on the source: "
+                                       "run it on the destination");
+  if (pcd_action_has_ended (migration))
+    return pcd_action_refuse (&reason,
+                              "the migration has ended (%s): nothing would let the guest "
+                              "go on again",
+                              migration->phase);
   if (migration->pid <= 0)
     return pcd_action_refuse (&reason, "QEMU's process is not known");
   if (refuses (migration, PCD_THREADS_CHEAP, &reason, &blocked, &outcome))

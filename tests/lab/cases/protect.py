@@ -255,6 +255,50 @@ def rule_4(lab):
     assert lab.dst.qemu_pid(watched.vm.name), "destroyed in spite of rule 4"
 
 
+def refused_after_completion(watched):
+    for verb in ("freeze", "stop"):
+        late = watched.lab.dst.ctl(verb, watched.vm.name, "--force")
+        assert late.rc == 1 and "virsh suspend" in late.err and "try" not in late.err, late
+    print(f"# after completion: exit {late.rc}: {late.err.strip()}")
+
+
+@case("long-protect-held-after-completion", lab=HOOKED, timeout=240)
+def held_after_completion(lab):
+    """Policy observe: who froze the guest has it listed after the end, over keep-ended and a killed
+    postcopyd, until it is resumed."""
+    config = CONFIG + "[policy]\nmatch = g observe\n[watch]\nkeep-ended = 3s\n"
+    watched = Watched(lab, config=config, before=lambda vm: mount_cgroup2(lab), start=False)
+    watched.start()
+    vm, dst = watched.vm, lab.dst
+    lab.src.virsh("domjobabort", vm.name, "--postcopy")
+    watched.migration.wait_paused(10)
+    paused = time.monotonic() - 10
+    assert dst.ctl("freeze", vm.name, timeout=20).rc == 0
+    watched.hurry()
+    done = lab.src.ctl("recover", vm.name, "--wait", "--timeout", "60s", timeout=90)
+    assert done.rc == 0, done
+    watched.followers["dst"].wait("phase", "completed", paused, 60)
+    refused_after_completion(watched)
+
+    def held():
+        shown = dst.ctl("status", vm.name).out
+        return "held still by freeze" in shown and f"postcopyctl resume {vm.name}" in shown
+    wait_for(held, 20, "status that says held still")
+    time.sleep(6)
+    assert held() and stands_still(vm), dst.ctl("status").out
+    watched.kill_and_restart("dst")
+    wait_for(held, 30, "a new postcopyd that knows of the frozen guest")
+    print("#", dst.ctl("status", vm.name).out.strip().replace("\n", "\n# "))
+    assert stands_still(vm)
+    thaw = dst.ctl("resume", vm.name, timeout=20)
+    assert thaw.rc == 0 and "thawed" in thaw.out, thaw
+    ticks = vm.ticks("dst")
+    wait_for(lambda: vm.ticks("dst") > ticks, 20, "tick of the guest after its resume")
+    wait_for(lambda: dst.ctl("status", vm.name).rc == 4, 40, "an empty list")
+    check_journal(dst, "completed")
+    print(f"# {verify_memory(vm, 'dst')}")
+
+
 @case("respond-operator-verbs", lab=HOOKED, timeout=180)
 def verbs(lab):
     """An operator stops (refused, with the way out), freezes, resumes, holds, releases, recovers."""
@@ -286,6 +330,10 @@ def verbs(lab):
     print(f"# recover --wait: exit {done.rc}: {done.out.strip()} {done.err.strip()}")
     assert done.rc == 0, done
     assert lab.src.ctl("release", name).rc == 0
+    watched.followers["dst"].wait("phase", "completed", cut.t_healed, 60)
+    refused_after_completion(watched)
+    ticks = watched.vm.ticks("dst")
+    wait_for(lambda: watched.vm.ticks("dst") > ticks, 20, "tick of a guest that nobody may freeze")
     print(f"# {verify_memory(watched.vm, 'dst')}")
 
 
