@@ -116,15 +116,16 @@ explain (GSubprocess *ssh, const GError *reason, guint deadline_msec, GError **e
            "log in there by ssh once by hand (host key, password), then try again"));
   else if (ended && status == NO_COMMAND)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                 "there is no " BRIDGE " on that host; install systemd there");
+                 _ ("there is no %s on that host; install systemd there"), BRIDGE);
   else if (ended)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                 "that host's bus cannot be reached: " BRIDGE
-                 " ended with status %d; see that D-Bus runs there",
-                 status);
+    g_set_error (
+        error, G_IO_ERROR, G_IO_ERROR_FAILED,
+        _ ("that host's bus cannot be reached: %s ended with status %d; see that D-Bus runs "
+           "there"),
+        BRIDGE, status);
   else
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, "what " BRIDGE " says there is no D-Bus: %s",
-                 reason->message);
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, _ ("what %s says there is no D-Bus: %s"),
+                 BRIDGE, reason->message);
 }
 
 static GDBusConnection *

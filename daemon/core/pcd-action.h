@@ -5,6 +5,8 @@
 
 #include "core/pcd-types.h"
 
+#include <glib/gi18n.h>
+
 G_BEGIN_DECLS
 
 /**
@@ -179,7 +181,7 @@ typedef struct {
 gboolean pcd_path_is_good (const char *path);
 
 #define PCD_PATH_EXPECTED                                                                          \
-  "an absolute path of up to 200 characters, without . and .. and without a / at its end"
+  N_ ("an absolute path of up to 200 characters, without . and .. and without a / at its end")
 
 /* Static strings; "?" for a value out of range. */
 const char *pcd_when_to_string (PcdWhen when);

@@ -102,12 +102,12 @@ pcd_duration_to_text (gint64 usec, gboolean exact)
   if (exact && some < 10 * T_MS)
     return g_strdup_printf (_ ("%.1f ms"), (double)some / T_MS);
   if (s < 60 && (exact || s < 10))
-    return g_strdup_printf (exact ? "%.2f s" : "%.1f s", (double)some / T_S);
+    return g_strdup_printf (exact ? _ ("%.2f s") : _ ("%.1f s"), (double)some / T_S);
   if (s < 60)
-    return g_strdup_printf ("%d s", s);
+    return g_strdup_printf (_ ("%d s"), s);
   if (s < 3600)
     return g_strdup_printf (_ ("%d min %d s"), s / 60, s % 60);
   if (s < 48 * 3600)
     return g_strdup_printf (_ ("%d h %d min"), s / 3600, s / 60 % 60);
-  return g_strdup_printf (_ ("%d days"), s / 86400);
+  return g_strdup_printf (ngettext ("%d day", "%d days", (gulong)(s / 86400)), s / 86400);
 }

@@ -135,7 +135,7 @@ fail (const Reader *reader, const PcdNode *node, GError **error, const char *exp
   g_autofree char *got = NULL;
 
   if (reader->p >= reader->end) {
-    got = g_strdup ("the end of the file");
+    got = g_strdup (_ ("the end of the file"));
   } else {
     const char *next = g_utf8_find_next_char (reader->p, reader->end) ?: reader->end;
     g_autofree char *character = g_strndup (reader->p, next - reader->p);

@@ -89,11 +89,13 @@ read_action (const Reader *reader, const PcdNode *node, guint *ret_action, GErro
     if (pcd_action_is_usable (i))
       g_string_append_printf (list, "%s%s", list->len ? ", " : "", pcd_action_to_string (i));
   g_autofree char *quoted = pcd_node_quote (node->string);
-  return pcd_node_refuse (
-      node, reader->file, error, _ ("unknown action %s%s, expected one of: %s"), quoted,
-      pcd_action_name_is_loaded (node->string) ? ", of which postcopyd.conf has no [plugin] group"
-                                               : "",
-      list->str);
+  if (pcd_action_name_is_loaded (node->string))
+    return pcd_node_refuse (node, reader->file, error,
+                            _ ("unknown action %s, of which postcopyd.conf has no [plugin] group, "
+                               "expected one of: %s"),
+                            quoted, list->str);
+  return pcd_node_refuse (node, reader->file, error, _ ("unknown action %s, expected one of: %s"),
+                          quoted, list->str);
 }
 
 static const char *
@@ -254,7 +256,6 @@ read_arm (Reader *reader, const PcdNode *node, GError **error)
 static gboolean
 read_word (const Reader *reader,
            const PcdNode *node,
-           const char *what,
            WordFunc to_word,
            guint from,
            guint n,
@@ -268,7 +269,10 @@ read_word (const Reader *reader,
     }
   g_autofree char *quoted = pcd_node_quote (node->string);
   g_autofree char *list = list_words (to_word, from, n, ~0u);
-  return pcd_node_refuse (node, reader->file, error, _ ("unknown %s %s, expected one of: %s"), what,
+  return pcd_node_refuse (node, reader->file, error,
+                          to_word == predicate_word
+                              ? _ ("unknown predicate %s, expected one of: %s")
+                              : _ ("unknown phase or flow %s, expected one of: %s"),
                           quoted, list);
 }
 
@@ -480,10 +484,12 @@ check_possible (
   if (spec->whens & 1u << when)
     return TRUE;
   g_autofree char *list = list_words (when_word, 0, PCD_N_WHENS, spec->whens);
-  return pcd_node_refuse (
-      node, reader->file, error, _ ("%s is never done when %s%s, expected it when: %s"), spec->name,
-      pcd_when_to_string (when),
-      when == PCD_WHEN_SLOW ? " (a slow migration is not a dead one)" : "", list);
+  return pcd_node_refuse (node, reader->file, error,
+                          when == PCD_WHEN_SLOW
+                              ? _ ("%s is never done when %s (a slow migration is not a dead one), "
+                                   "expected it when: %s")
+                              : _ ("%s is never done when %s, expected it when: %s"),
+                          spec->name, pcd_when_to_string (when), list);
 }
 
 static gboolean
@@ -517,8 +523,8 @@ read_if (const Reader *reader, const PcdNode *node, PcdStep *step, GError **erro
   guint predicate = 0;
 
   if (!expect_kind (reader, node, PCD_NODE_STRING, error) ||
-      !read_word (reader, node, "predicate", predicate_word, PCD_PREDICATE_NONE + 1,
-                  PCD_N_PREDICATES, &predicate, error))
+      !read_word (reader, node, predicate_word, PCD_PREDICATE_NONE + 1, PCD_N_PREDICATES,
+                  &predicate, error))
     return FALSE;
   step->predicate = predicate;
   const PcdActionSpec *spec = pcd_action_get_spec (step->action);
@@ -539,7 +545,7 @@ read_when (const Reader *reader, const PcdNode *node, PcdStep *step, GError **er
   const PcdNode *settle = pcd_node_get (node, "settle");
   guint value = 0;
 
-  if (!when || !read_word (reader, when, "phase or flow", when_word, 0, PCD_N_WHENS, &value, error))
+  if (!when || !read_word (reader, when, when_word, 0, PCD_N_WHENS, &value, error))
     return FALSE;
   step->when = value;
   gint64 maximum = ENDED & 1u << value ? MAX_AFTER_END : 24 * HOUR;
@@ -648,6 +654,7 @@ pcd_policy_parse (const char *text, gsize length, const char *origin, GError **e
   return read_policy (&reader, root, error) ? g_steal_pointer (&policy) : NULL;
 }
 
+/* In the policies' own words, as they are typed; not translated for that. */
 char *
 pcd_step_to_string (const PcdStep *step)
 {
@@ -713,7 +720,7 @@ append_param (const char *name, PcdParamType type, double value, const char *tex
   const gboolean for_ever = g_str_equal (name, "attempts") && value == 0;
 
   g_string_append_printf (list, "%s%s %s", list->len ? ", " : "", name,
-                          for_ever ? "without end" : text);
+                          for_ever ? _ ("without end") : text);
 }
 
 char *

@@ -3,9 +3,11 @@
 #include "core/pcd-progress.h"
 
 #include "core/pcd-json.h"
+#include "core/pcd-text.h"
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
+#include <inttypes.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -156,12 +158,12 @@ pcd_progress_left_to_text (gint64 usec)
   const gint64 seconds = usec / G_USEC_PER_SEC + (usec % G_USEC_PER_SEC ? 1 : 0);
 
   if (seconds < 60)
-    return g_strdup_printf ("%d s", (int)seconds);
+    return g_strdup_printf (_ ("%d s"), (int)seconds);
   if (seconds < 3600)
-    return g_strdup_printf ("%d min %d s", (int)(seconds / 60), (int)(seconds % 60));
+    return g_strdup_printf (_ ("%d min %d s"), (int)(seconds / 60), (int)(seconds % 60));
   if (seconds < 100 * 3600)
-    return g_strdup_printf ("%d h %d min", (int)(seconds / 3600), (int)(seconds / 60 % 60));
-  return g_strdup ("days");
+    return g_strdup_printf (_ ("%d h %d min"), (int)(seconds / 3600), (int)(seconds / 60 % 60));
+  return g_strdup (_ ("days"));
 }
 
 char *
@@ -174,16 +176,19 @@ pcd_progress_to_text (const PcdProgress *progress)
   const guint64 pages = pcd_progress_pages (progress);
   g_autoptr (GString) text = g_string_new (NULL);
 
-  g_string_append_printf (text, "%s (%" G_GUINT64_FORMAT " page%s) left of %s", remaining, pages,
-                          pages == 1 ? "" : "s", total);
+  /* TRANSLATORS: an amount of memory, pages, the whole; what follows is appended: a rate, a time */
+  g_string_append_printf (text,
+                          ngettext ("%s (%" PRIu64 " page) left of %s",
+                                    "%s (%" PRIu64 " pages) left of %s", (gulong)pages),
+                          remaining, pages, total);
   if (progress->remaining == 0)
     return g_string_free (g_steal_pointer (&text), FALSE);
   if (progress->rate == 0)
-    g_string_append (text, ", nothing flows");
+    g_string_append (text, _ (", nothing flows"));
   else if (progress->rate > 0)
-    g_string_append_printf (text, ", %s/s", rate);
+    g_string_append_printf (text, _ (", %s/s"), rate);
   if (progress->left_usec >= 0 && progress->rate != 0)
-    g_string_append_printf (text, ", about %s", left);
+    g_string_append_printf (text, _ (", about %s"), left);
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
@@ -208,11 +213,11 @@ char *
 pcd_progress_line (const char *head, const PcdProgress *progress, guint columns)
 {
   g_autofree char *text = pcd_progress_to_text (progress);
-  const glong used = g_utf8_strlen (head, -1) + 2 + g_utf8_strlen (text, -1);
-  const glong room = (glong)columns - 1 - used - 1;
+  const guint used = pcd_text_width (head) + 2 + pcd_text_width (text);
+  const glong room = (glong)columns - 1 - (glong)used - 1;
   g_autofree char *bar =
       room >= BAR_MIN ? pcd_progress_bar (progress, (guint)MIN (room, BAR_MAX)) : NULL;
   g_autofree char *line = g_strconcat (head, ": ", bar ?: "", bar ? " " : "", text, NULL);
 
-  return g_utf8_substring (line, 0, MIN ((glong)MAX (columns, 1) - 1, g_utf8_strlen (line, -1)));
+  return pcd_text_cut (line, MAX (columns, 1) - 1);
 }

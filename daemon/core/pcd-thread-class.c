@@ -504,7 +504,7 @@ classify_free (const PcdThreadEvidence *evidence, PcdThreadClass *class)
 PcdThreadClass
 pcd_thread_classify (const PcdThreadEvidence *evidence)
 {
-  PcdThreadClass class = { .vcpu = -1, .path = PCD_FAULT_PATH_UNKNOWN, .reason = "no samples" };
+  PcdThreadClass class = { .vcpu = -1, .path = PCD_FAULT_PATH_UNKNOWN, .reason = _ ("no samples") };
 
   find_vcpu (evidence, &class);
   if (evidence->n_samples == 0)
@@ -526,7 +526,7 @@ pcd_thread_classify (const PcdThreadEvidence *evidence)
     classify_free (evidence, &class);
   if (evidence->traced && class.traceable == PCD_ANSWER_YES) {
     class.traceable = PCD_ANSWER_NO;
-    class.reason = "is traced by a debugger already";
+    class.reason = _ ("is traced by a debugger already");
   }
   return class;
 }

@@ -70,9 +70,11 @@ describe (const Wait *self, const PcdClientMigration *migration)
   const gboolean flows = !g_str_equal (migration->flow, "none");
   const gboolean does = *migration->doing && !g_str_equal (migration->phase, "postcopy");
 
+  /* TRANSLATORS: behind the phase of a migration: the action that is done just now */
+  g_autofree char *doing = does ? g_strdup_printf (_ (", doing %s"), migration->doing) : NULL;
+
   return g_strconcat (self->name, ": ", migration->phase, flows ? ", " : "",
-                      flows ? migration->flow : "", does ? ", doing " : "",
-                      does ? migration->doing : "", NULL);
+                      flows ? migration->flow : "", doing ?: "", NULL);
 }
 
 /* No terminal: a line for each phase, and one now and then. Flow may change many times a second. */
@@ -132,7 +134,7 @@ outlook_of (const PcdClientMigration *migration)
 static void
 tell_failure (Wait *self, const char *reason)
 {
-  g_autofree char *text = pcd_text_printable (*reason ? reason : "no reason given");
+  g_autofree char *text = pcd_text_printable (*reason ? reason : _ ("no reason given"));
 
   if (g_strcmp0 (text, self->told) == 0)
     return;

@@ -43,6 +43,7 @@ complain (const PcdClient *self, const char *reason)
   if (self->quiet)
     return;
   pcd_busy_clear (NULL);
+  /* TRANSLATORS: the command, a bus as "system bus", a reason as "it went away" */
   g_printerr (_ ("%s: no answer from postcopyd on the %s: %s\n"), g_get_prgname (), self->bus,
               reason);
 }
@@ -143,9 +144,10 @@ call_the_bus (const PcdCtl *ctl)
   const char *bus = ctl->bus;
 
   if (ctl->host)
-    return g_strdup_printf (_ ("%s%s of %s"),
-                            !bus || g_str_equal (bus, "system") ? _ ("system ") : "",
-                            !bus || g_str_equal (bus, "system") ? "bus" : bus, ctl->host);
+    return !bus || g_str_equal (bus, "system")
+               ? g_strdup_printf (_ ("system bus of %s"), ctl->host)
+               /* TRANSLATORS: the name or address of a bus, and of a host */
+               : g_strdup_printf (_ ("%s of %s"), bus, ctl->host);
   if (!bus || g_str_equal (bus, "system"))
     return g_strdup (_ ("system bus"));
   if (g_str_equal (bus, "session"))
@@ -286,8 +288,10 @@ complain_answer (PcdClient *self, const char *method, GError *error)
   }
   g_dbus_error_strip_remote_error (error);
   g_autofree char *text = pcd_text_printable (error->message);
-  g_printerr ("%s: %s%s\n", g_get_prgname (), code == PCD_BUS_ERROR_REFUSED ? "refused: " : "",
-              text);
+  if (code == PCD_BUS_ERROR_REFUSED)
+    g_printerr (_ ("%s: refused: %s\n"), g_get_prgname (), text);
+  else
+    g_printerr ("%s: %s\n", g_get_prgname (), text);
   return code == PCD_BUS_ERROR_NOT_FOUND      ? PCD_EXIT_NOT_FOUND
          : code == PCD_BUS_ERROR_BAD_ARGUMENT ? PCD_EXIT_USAGE
                                               : PCD_EXIT_FAILED;

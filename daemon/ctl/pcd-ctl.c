@@ -96,6 +96,15 @@ fail_to_parse (const PcdVerb *verb,
   return PCD_EXIT_USAGE;
 }
 
+/* JSON is for programs, and the same in all languages: so then are all words of that run. */
+static void
+speak_english_to_programs (const GOptionEntry *entries)
+{
+  for (; entries && entries->long_name; entries++)
+    if (g_str_equal (entries->long_name, "json") && *(const gboolean *)entries->arg_data)
+      setlocale (LC_MESSAGES, "C");
+}
+
 int
 pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, char ***argv)
 {
@@ -121,6 +130,7 @@ pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, cha
     g_print ("%s", text);
     return PCD_EXIT_DONE;
   }
+  speak_english_to_programs (entries);
   return -1;
 }
 

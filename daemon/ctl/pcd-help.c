@@ -57,7 +57,7 @@ pcd_help_of_tool (const GOptionEntry *options)
     g_string_append_printf (text, "  %-20s  %s\n", groups[i].verbs, _ (groups[i].what));
   g_string_append (
       text, _ ("'postcopyctl help COMMAND' tells more about one, 'postcopyctl help all' of each."));
-  return help_of (_ ("COMMAND [ARGUMENT...]"), NULL, options, text->str);
+  return help_of ("COMMAND [ARGUMENT...]", NULL, options, text->str);
 }
 
 char *

@@ -21,7 +21,7 @@ read_file (const char *path, GError **error)
   g_autoptr (GString) text = g_string_new (NULL);
   g_autoptr (GError) own = NULL;
 
-  if (!pcd_file_read (path, MAX_FILE, "an incident", text, &own) ||
+  if (!pcd_file_read (path, MAX_FILE, _ ("an incident"), text, &own) ||
       !json_parser_load_from_data (parser, text->str, (gssize)text->len, &own)) {
     /* What the parser says begins with the name that it gives to memory, and the place there. */
     const char *why = own->message;

@@ -101,6 +101,23 @@ pcd_pick_hint (const PcdClientState *state, const char *domain)
   return pcd_nearest_hint (domain, (const char *const *)names->pdata);
 }
 
+static void
+tell_none (const PcdClientState *state, const char *domain, const char *role)
+{
+  g_autofree char *hint = pcd_pick_hint (state, domain);
+
+  if (role)
+    /* TRANSLATORS: source or destination, and nothing or "; do you mean ...?" */
+    g_printerr (
+        _ ("%s: no migration of a domain '%s' is known here as %s%s; 'postcopyctl list' shows "
+           "all\n"),
+        g_get_prgname (), domain, role, hint);
+  else
+    g_printerr (
+        _ ("%s: no migration of a domain '%s' is known here%s; 'postcopyctl list' shows all\n"),
+        g_get_prgname (), domain, hint);
+}
+
 const PcdClientMigration *
 pcd_pick_migration (const PcdCtl *ctl,
                     const PcdClientState *state,
@@ -111,11 +128,7 @@ pcd_pick_migration (const PcdCtl *ctl,
 {
   const PcdClientMigration *migration = pcd_pick_find (ctl, state, domain, role, roles, ret_exit);
 
-  if (!migration && *ret_exit == PCD_EXIT_NOT_FOUND) {
-    g_autofree char *hint = pcd_pick_hint (state, domain);
-    g_printerr (_ ("%s: no migration of a domain '%s' is known here%s%s%s; 'postcopyctl list' "
-                   "shows all\n"),
-                g_get_prgname (), domain, role ? _ (" as ") : "", role ?: "", hint);
-  }
+  if (!migration && *ret_exit == PCD_EXIT_NOT_FOUND)
+    tell_none (state, domain, role);
   return migration;
 }

@@ -187,7 +187,7 @@ pcd_policy_simulate (PcdPolicy *policy,
   g_autoptr (GPtrArray) records = NULL;
   g_autofree char *reading = g_strdup_printf (_ ("reading %s"), trace);
   PcdBusy *busy = pcd_busy_begin (typed->quiet ? PCD_BUSY_QUIET : 0, reading, NULL);
-  if (pcd_file_read (trace, MAX_TRACE_BYTES, "a trace", text, &error))
+  if (pcd_file_read (trace, MAX_TRACE_BYTES, _ ("a trace"), text, &error))
     records = pcd_trace_parse (text->str, trace, &error);
   pcd_busy_end (busy);
   if (!records) {

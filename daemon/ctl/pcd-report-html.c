@@ -6,6 +6,7 @@
 #include "core/pcd-record.h"
 
 #include <glib/gi18n.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* Contrast of text is at least 4.5 to 1 (WCAG 2.1 AA) in both schemes. */
@@ -66,14 +67,21 @@ add_head (GString *page, const char *title)
   g_checksum_get_digest (sum, digest, &size);
   g_autofree char *hash = g_base64_encode (digest, size);
   add (page,
-       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+       "<!DOCTYPE html>\n<html lang=\"%s\">\n<head>\n<meta charset=\"utf-8\">\n"
        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
        "'sha256-%s'\">\n"
        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
        "<meta name=\"referrer\" content=\"no-referrer\">\n"
        "<title>%s</title>\n",
-       hash, title);
+       /* TRANSLATORS: the tag of your language, such as de or pt-BR: a page says which it is in */
+       _ ("en"), hash, title);
   g_string_append_printf (page, "<style>%s</style>\n</head>\n", style);
+}
+
+static void
+add_fact (GString *page, const char *what, const char *text)
+{
+  add (page, "<dt>%s</dt><dd>%s</dd>\n", what, text);
 }
 
 static void
@@ -86,13 +94,15 @@ add_facts (GString *page, const PcdReportSide *side)
   g_autofree char *lasted = pcd_duration_to_text (side->end - side->began, TRUE);
 
   add (page, "<div>\n<p>%s</p>\n<dl>\n", summary);
-  add (page, "<dt>Incident</dt><dd>%" G_GINT64_FORMAT " of the %s</dd>\n", side->id, side->role);
+  /* TRANSLATORS: source or destination; so in all that follow */
+  g_autofree char *incident = g_strdup_printf (_ ("%" PRId64 " of the %s"), side->id, side->role);
+  add_fact (page, _ ("Incident"), incident);
   if (ends)
-    add (page, "<dt>Connection</dt><dd>%s</dd>\n", ends);
-  add (page,
-       "<dt>Began</dt><dd>%s</dd>\n<dt>%s</dt><dd>%s</dd>\n<dt>Lasted</dt><dd>%s</dd>\n</dl>\n</"
-       "div>\n",
-       began, side->how ? "Ended" : "Last seen", end, lasted);
+    add_fact (page, _ ("Connection"), ends);
+  add_fact (page, _ ("Began"), began);
+  add_fact (page, side->how ? _ ("Ended") : _ ("Last seen"), end);
+  add_fact (page, _ ("Lasted"), lasted);
+  g_string_append (page, "</dl>\n</div>\n");
 }
 
 /* A table that can be scrolled must be reachable by keyboard to be scrolled by it. */
@@ -117,14 +127,17 @@ end_table (GString *page)
 static char *
 when (const PcdReportSide *side, gint64 time)
 {
-  return g_strdup_printf ("+%.3f s", (double)(time - side->began) / G_USEC_PER_SEC);
+  return g_strdup_printf (_ ("+%.3f s"), (double)(time - side->began) / G_USEC_PER_SEC);
 }
 
 static void
-add_spans (GString *page, const PcdReportSide *side, const char *what, const GPtrArray *spans)
+add_spans (GString *page,
+           const PcdReportSide *side,
+           const char *what,
+           const char *caption,
+           const GPtrArray *spans)
 {
-  const char *const columns[] = { "When", what, "For", NULL };
-  g_autofree char *caption = g_strdup_printf (_ ("%ss of the %s"), what, side->role);
+  const char *const columns[] = { _ ("When"), what, _ ("For"), NULL };
 
   if (spans->len == 0)
     return;
@@ -143,9 +156,8 @@ add_spans (GString *page, const PcdReportSide *side, const char *what, const GPt
 static void
 add_actions (GString *page, const PcdReportSide *side)
 {
-  static const char *const columns[] = {
-    "When", "Action", "By", "Outcome", "Took", "Reason", NULL
-  };
+  const char *const columns[] = { _ ("When"), _ ("Action"), _ ("By"), _ ("Outcome"),
+                                  _ ("Took"), _ ("Reason"), NULL };
   g_autofree char *caption = g_strdup_printf (_ ("Actions on the %s"), side->role);
 
   if (side->actions->len == 0)
@@ -164,13 +176,15 @@ add_actions (GString *page, const PcdReportSide *side)
 static void
 add_points (GString *page, const PcdReportSide *side)
 {
-  static const char *const columns[] = { "When", "Event", "What", NULL };
+  const char *const columns[] = { _ ("When"), _ ("Event"), _ ("What"), NULL };
   g_autofree char *caption = g_strdup_printf (_ ("Events on the %s"), side->role);
 
   if (side->points->len == 0)
     return;
-  add (page, "<details open><summary>%u events on the %s</summary>\n", side->points->len,
-       side->role);
+  g_autofree char *summary =
+      g_strdup_printf (ngettext ("%u event on the %s", "%u events on the %s", side->points->len),
+                       side->points->len, side->role);
+  add (page, "<details open><summary>%s</summary>\n", summary);
   begin_table (page, caption, columns);
   for (guint i = 0; i < side->points->len; i++) {
     const PcdReportPoint *point = g_ptr_array_index (side->points, i);
@@ -188,25 +202,28 @@ pcd_report_html (const PcdReportSide *const *sides, guint n_sides)
   g_autofree char *title = g_strdup_printf (_ ("%s: a migration in trouble"), sides[0]->domain);
 
   add_head (page, title);
-  add (page,
-       "<body>\n<a class=\"skip\" href=\"#words\">Skip the picture</a>\n<main>\n<h1>%s</h1>\n",
-       title);
-  add (page, "<dl><dt>Domain</dt><dd>%s</dd><dt>UUID</dt><dd>%s</dd></dl>\n", sides[0]->domain,
-       sides[0]->uuid);
+  add (page, "<body>\n<a class=\"skip\" href=\"#words\">%s</a>\n<main>\n<h1>%s</h1>\n",
+       _ ("Skip the picture"), title);
+  add (page, "<dl><dt>%s</dt><dd>%s</dd><dt>UUID</dt><dd>%s</dd></dl>\n", _ ("Domain"),
+       sides[0]->domain, sides[0]->uuid);
   g_string_append (page, "<div class=\"sides\">\n");
   for (guint i = 0; i < n_sides; i++)
     add_facts (page, sides[i]);
   g_string_append (page, "</div>\n");
   if (n_sides > 1)
-    g_string_append (page, "<p>Each side's times are by its own clock.</p>\n");
-  g_string_append (page, "<h2>What happened when</h2>\n<div class=\"scroll\" role=\"region\" "
-                         "tabindex=\"0\" aria-label=\"Picture of what happened when\">\n");
+    add (page, "<p>%s</p>\n", _ ("Each side's times are by its own clock."));
+  add (page,
+       "<h2>%s</h2>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"%s\">\n",
+       _ ("What happened when"), _ ("Picture of what happened when"));
   pcd_report_svg (page, sides, n_sides);
   g_string_append (page, "</div>\n<div id=\"words\">\n");
   for (guint i = 0; i < n_sides; i++) {
-    add (page, "<h2>The %s in words</h2>\n", sides[i]->role);
-    add_spans (page, sides[i], "Phase", sides[i]->phases);
-    add_spans (page, sides[i], "Flow", sides[i]->flows);
+    g_autofree char *heading = g_strdup_printf (_ ("The %s in words"), sides[i]->role);
+    add (page, "<h2>%s</h2>\n", heading);
+    g_autofree char *phases = g_strdup_printf (_ ("Phases of the %s"), sides[i]->role);
+    g_autofree char *flows = g_strdup_printf (_ ("Flows of the %s"), sides[i]->role);
+    add_spans (page, sides[i], _ ("Phase"), phases, sides[i]->phases);
+    add_spans (page, sides[i], _ ("Flow"), flows, sides[i]->flows);
     add_actions (page, sides[i]);
     add_points (page, sides[i]);
   }

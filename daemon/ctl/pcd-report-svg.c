@@ -43,8 +43,10 @@ number (char *buffer, double value)
 static void
 add_label (Picture *self, const char *label)
 {
+  g_autofree char *safe = g_markup_escape_text (label, -1);
+
   g_string_append_printf (self->to, "<text class=\"lane\" x=\"%d\" y=\"%d\">%s</text>\n", LEFT - 10,
-                          self->y + LANE / 2 + 4, label);
+                          self->y + LANE / 2 + 4, safe);
 }
 
 static void
@@ -85,7 +87,7 @@ add_spans (Picture *self, const char *label, const char *lane, const GPtrArray *
     const PcdReportSpan *span = g_ptr_array_index (spans, i);
     g_autofree char *class = class_of (lane, span->word);
     g_autofree char *lasted = pcd_duration_to_text (span->to - span->from, TRUE);
-    g_autofree char *title = g_strdup_printf ("%s for %s", span->word, lasted);
+    g_autofree char *title = g_strdup_printf (_ ("%s for %s"), span->word, lasted);
     if (!g_str_equal (span->word, "none") && pcd_report_lasted (span))
       add_bar (self, span->from, span->to, class, span->word, title);
   }
@@ -105,7 +107,10 @@ add_blocked (Picture *self, const PcdReportSide *side)
       continue;
     if (last && last->number > 0) {
       g_autofree char *word = g_strdup_printf ("%u", last->number);
-      g_autofree char *title = g_strdup_printf ("%s vCPUs wait for missing memory", word);
+      g_autofree char *title =
+          g_strdup_printf (ngettext ("%u vCPU waits for missing memory",
+                                     "%u vCPUs wait for missing memory", last->number),
+                           last->number);
       add_bar (self, last->time, point ? point->time : side->end, "blocked", word, title);
       any = TRUE;
     }
@@ -122,8 +127,8 @@ add_threads (Picture *self, const PcdReportSide *side)
 {
   for (guint i = 0; i < side->threads->len; i++) {
     const PcdReportThread *thread = g_ptr_array_index (side->threads, i);
-    g_autofree char *label = thread->vcpu >= 0 ? g_strdup_printf ("vCPU %d waits", thread->vcpu)
-                                               : g_strdup_printf ("%d waits", thread->tid);
+    g_autofree char *label = thread->vcpu >= 0 ? g_strdup_printf (_ ("vCPU %d waits"), thread->vcpu)
+                                               : g_strdup_printf (_ ("%d waits"), thread->tid);
     add_spans (self, label, "blocked", thread->waits);
   }
 }
@@ -148,14 +153,15 @@ add_retransmits (Picture *self, const PcdReportSide *side)
         h[G_ASCII_DTOSTR_BUF_SIZE];
     if (sample->retransmits == 0)
       continue;
+    g_autofree char *safe = g_markup_printf_escaped (
+        _ ("%u retransmissions without an answer, %u segments not acknowledged"),
+        sample->retransmits, sample->unacked);
     g_string_append_printf (
         self->to,
         "<rect class=\"retransmits\" x=\"%s\" y=\"%s\" width=\"%s\" height=\"%s\">"
-        "<title>%u retransmissions without an answer, %u segments not "
-        "acknowledged</title></rect>\n",
+        "<title>%s</title></rect>\n",
         number (x, left), number (y, self->y + LANE - height),
-        number (w, MAX (x_of (self, to) - left, NARROWEST)), number (h, height),
-        sample->retransmits, sample->unacked);
+        number (w, MAX (x_of (self, to) - left, NARROWEST)), number (h, height), safe);
   }
   self->y += LANE + GAP;
 }
@@ -304,8 +310,8 @@ pcd_report_svg (GString *to, const PcdReportSide *const *sides, guint n_sides)
     g_string_append_printf (lanes, "<text class=\"side\" x=\"0\" y=\"%d\">%s</text>\n",
                             picture.y + 16, role);
     picture.y += 24;
-    add_spans (&picture, "phase", "phase", sides[i]->phases);
-    add_spans (&picture, "flow", "flow", sides[i]->flows);
+    add_spans (&picture, _ ("phase"), "phase", sides[i]->phases);
+    add_spans (&picture, _ ("flow"), "flow", sides[i]->flows);
     add_blocked (&picture, sides[i]);
     add_threads (&picture, sides[i]);
     add_actions (&picture, sides[i]);
@@ -313,6 +319,9 @@ pcd_report_svg (GString *to, const PcdReportSide *const *sides, guint n_sides)
     add_retransmits (&picture, sides[i]);
     picture.y += GAP;
   }
+  g_autofree char *title = g_markup_escape_text (_ ("What happened when"), -1);
+  g_autofree char *text =
+      g_markup_escape_text (_ ("Lanes over time; the tables below say the same in words."), -1);
   Picture axis = picture;
   g_autoptr (GString) grid = g_string_new (NULL);
   axis.to = grid;
@@ -321,8 +330,7 @@ pcd_report_svg (GString *to, const PcdReportSide *const *sides, guint n_sides)
       to,
       "<svg role=\"img\" aria-labelledby=\"picture-title\" aria-describedby=\"picture-text\" "
       "viewBox=\"0 0 %d %d\">\n"
-      "<title id=\"picture-title\">What happened when</title>\n"
-      "<desc id=\"picture-text\">Lanes over time; the tables below say the same "
-      "in words.</desc>\n%s%s</svg>\n",
-      WIDTH, picture.y + 24, grid->str, lanes->str);
+      "<title id=\"picture-title\">%s</title>\n"
+      "<desc id=\"picture-text\">%s</desc>\n%s%s</svg>\n",
+      WIDTH, picture.y + 24, title, text, grid->str, lanes->str);
 }

@@ -5,6 +5,7 @@
 #include "core/pcd-duration.h"
 #include "core/pcd-json.h"
 #include "core/pcd-record.h"
+#include "core/pcd-text.h"
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
@@ -295,36 +296,39 @@ pcd_report_ends (const PcdReportSide *side)
   return NULL;
 }
 
-static const char *
-cause_clause (const PcdReportSide *side)
+/* What kept it, and for how long. */
+static char *
+pause_clause (const PcdReportSide *side)
 {
-  static const char *const causes[][2] = {
-    { "network", ", because the network failed" },
-    { "peer-closed", ", because the other host closed the connection" },
-    { "operator", ", because it was paused on this host" },
-  };
+  const gint64 paused = pcd_report_paused_usec (side);
+  g_autofree char *lasted = pcd_duration_to_text (paused, TRUE);
 
-  for (guint i = 0; i < G_N_ELEMENTS (causes); i++)
-    if (g_strcmp0 (side->cause, causes[i][0]) == 0)
-      return causes[i][1];
-  return "";
+  if (paused <= 0)
+    return g_strdup (_ ("never paused"));
+  if (g_strcmp0 (side->cause, "network") == 0)
+    return g_strdup_printf (_ ("paused for %s, because the network failed"), lasted);
+  if (g_strcmp0 (side->cause, "peer-closed") == 0)
+    return g_strdup_printf (_ ("paused for %s, because the other host closed the connection"),
+                            lasted);
+  if (g_strcmp0 (side->cause, "operator") == 0)
+    return g_strdup_printf (_ ("paused for %s, because it was paused on this host"), lasted);
+  return g_strdup_printf (_ ("paused for %s"), lasted);
 }
 
 char *
 pcd_report_summary (const PcdReportSide *side)
 {
-  const gint64 paused = pcd_report_paused_usec (side);
-  g_autofree char *for_paused = pcd_duration_to_text (paused, TRUE);
+  g_autofree char *paused = pause_clause (side);
   guint done = 0;
 
   for (guint i = 0; i < side->actions->len; i++)
     done +=
         g_str_equal (((PcdReportAction *)g_ptr_array_index (side->actions, i))->outcome, "done");
-  return g_strdup_printf (_ ("On the %s: %s%s%s; %u action%s, %u of them done; %s."), side->role,
-                          paused > 0 ? _ ("paused for ") : _ ("never paused"),
-                          paused > 0 ? for_paused : "", paused > 0 ? cause_clause (side) : "",
-                          side->actions->len, side->actions->len == 1 ? "" : "s", done,
-                          side->how ?: _ ("it is not over yet"));
+  /* TRANSLATORS: source or destination, "paused for 2 s, because ...", numbers, how it ended */
+  return g_strdup_printf (
+      ngettext ("On the %s: %s; %u action, %u of them done; %s.",
+                "On the %s: %s; %u actions, %u of them done; %s.", side->actions->len),
+      side->role, paused, side->actions->len, done, side->how ?: _ ("it is not over yet"));
 }
 
 char *
@@ -338,16 +342,18 @@ pcd_report_text (const PcdReportSide *const *sides, guint n_sides)
     g_autofree char *began = pcd_time_to_text (sides[i]->began);
     g_autofree char *lasted = pcd_duration_to_text (sides[i]->end - sides[i]->began, TRUE);
     g_string_append_printf (text,
-                            "%s, %s, incident %" G_GINT64_FORMAT "\n%s\n"
-                            "Began %s, lasted %s.\n\n",
-                            name, sides[i]->role, sides[i]->id, summary, began, lasted);
+                            /* TRANSLATORS: a domain, its role, a number, a sentence */
+                            _ ("%s, %s, incident %" PRId64 "\n%s\nBegan %s, lasted %s.\n\n"), name,
+                            sides[i]->role, sides[i]->id, summary, began, lasted);
     for (guint k = 0; k < sides[i]->phases->len; k++) {
       const PcdReportSpan *span = g_ptr_array_index (sides[i]->phases, k);
       if (!pcd_report_lasted (span))
         continue;
       g_autofree char *at = pcd_duration_to_text (MAX (span->from - sides[i]->began, 0), TRUE);
       g_autofree char *for_ = pcd_duration_to_text (span->to - span->from, TRUE);
-      g_string_append_printf (text, "  +%-12s %-12s for %s\n", at, span->word, for_);
+      g_autofree char *padded_at = pcd_text_pad (at, 12), *word = pcd_text_pad (span->word, 12);
+      /* TRANSLATORS: when it began, a phase, how long it lasted */
+      g_string_append_printf (text, _ ("  +%s %s for %s\n"), padded_at, word, for_);
     }
     g_string_append_c (text, '\n');
     for (guint k = 0; k < sides[i]->actions->len; k++) {
@@ -355,10 +361,12 @@ pcd_report_text (const PcdReportSide *const *sides, guint n_sides)
       g_autofree char *at = pcd_duration_to_text (MAX (action->from - sides[i]->began, 0), TRUE);
       g_autofree char *took = pcd_duration_to_text (action->to - action->from, TRUE);
       g_autofree char *line =
+          /* TRANSLATORS: an action, who wanted it, its outcome, a duration, a colon and a reason */
           g_strdup_printf (_ ("%s by %s: %s in %s%s%s"), action->action, action->who,
                            action->outcome, took, action->reason ? ": " : "", action->reason ?: "");
       g_autofree char *printable = pcd_text_printable (line);
-      g_string_append_printf (text, "  +%-12s %s\n", at, printable);
+      g_autofree char *padded_at = pcd_text_pad (at, 12);
+      g_string_append_printf (text, "  +%s %s\n", padded_at, printable);
     }
     g_string_append_c (text, '\n');
   }

@@ -3,6 +3,7 @@
 #include "ctl/pcd-show-block.h"
 
 #include "core/pcd-duration.h"
+#include "core/pcd-text.h"
 #include "ctl/pcd-show.h"
 
 #include <glib/gi18n.h>
@@ -20,6 +21,7 @@ typedef struct {
   const PcdTerminal *terminal;
   gint64 now;
   GString *text;
+  guint label_width;
 } Block;
 
 void
@@ -29,13 +31,29 @@ pcd_show_look_clear (PcdShowLook *look)
   g_clear_pointer (&look->obstacle, g_free);
 }
 
+/* All labels are in one column, whatever the language. */
+static guint
+widest_label (void)
+{
+  static const char *const labels[] = {
+    N_ ("UUID:"),   N_ ("Since:"),   N_ ("QEMU:"), N_ ("Network:"), N_ ("Evidence:"),
+    N_ ("Guest:"),  N_ ("Missing:"), N_ ("Note:"), N_ ("Policy:"),  N_ ("Did:"),
+    N_ ("Vetoed:"), N_ ("Does:"),    N_ ("Will:"), N_ ("You can:"),
+  };
+  guint width = LABEL_WIDTH;
+
+  for (guint i = 0; i < G_N_ELEMENTS (labels); i++)
+    width = MAX (width, pcd_text_width (_ (labels[i])) + 1);
+  return width;
+}
+
 static void add_field (Block *self, const char *label, const char *format, ...)
     G_GNUC_PRINTF (3, 4);
 
 static void
 add_label (Block *self, const char *label)
 {
-  g_autofree char *padded = g_strdup_printf ("%-*s", LABEL_WIDTH, label);
+  g_autofree char *padded = pcd_text_pad (label, self->label_width);
 
   g_string_append_printf (self->text, "%*s", INDENT, "");
   pcd_terminal_paint (self->terminal, self->text, PCD_COLOUR_FAINT, padded);
@@ -51,7 +69,7 @@ add_field (Block *self, const char *label, const char *format, ...)
   va_end (args);
   g_autofree char *printable = pcd_text_printable (value);
   add_label (self, label);
-  pcd_terminal_wrap (self->terminal, self->text, printable, INDENT + LABEL_WIDTH);
+  pcd_terminal_wrap (self->terminal, self->text, printable, INDENT + self->label_width);
 }
 
 /* ---- the headline ---- */
@@ -93,14 +111,14 @@ explain_cause (const PcdClientMigration *migration)
     PcdCause cause;
     const char *text;
   } causes[] = {
-    { PCD_CAUSE_NETWORK, "the network failed" },
-    { PCD_CAUSE_PEER_CLOSED, "the other host closed the connection" },
-    { PCD_CAUSE_OPERATOR, "it was paused on this host" },
+    { PCD_CAUSE_NETWORK, N_ ("the network failed") },
+    { PCD_CAUSE_PEER_CLOSED, N_ ("the other host closed the connection") },
+    { PCD_CAUSE_OPERATOR, N_ ("it was paused on this host") },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (causes); i++)
     if (g_str_equal (migration->cause, pcd_cause_to_string (causes[i].cause)))
-      return causes[i].text;
+      return _ (causes[i].text);
   return _ ("the cause is unknown");
 }
 
@@ -145,7 +163,7 @@ add_headline (Block *self)
   g_string_append_printf (self->text, " (%s): ", m->role);
   pcd_terminal_paint (self->terminal, self->text, colour, phase);
   g_string_append_printf (self->text, " %s%s%s%s\n", span, why ? ": " : "", why ?: "",
-                          self->state->connected ? "" : " (last known)");
+                          self->state->connected ? "" : _ (" (last known)"));
 }
 
 /* ---- facts ---- */
@@ -162,6 +180,12 @@ add_since (Block *self)
     add_field (self, _ ("Since:"), "%s", since);
   if (m->pid)
     add_field (self, _ ("QEMU:"), _ ("process %d, says %s"), m->pid, m->qemu_status);
+}
+
+static char *
+describe_ends (const Block *self, const char *local, const char *remote)
+{
+  return g_strdup_printf (self->terminal->unicode ? "%s → %s" : _ ("%s to %s"), local, remote);
 }
 
 /* (nullable) */
@@ -198,14 +222,25 @@ add_lost (Block *self, const PcdClientLost *lost)
   g_autofree char *over = !*lost->interface ? g_strdup ("")
                           : link ? g_strdup_printf (_ (", over %s (%s)"), lost->interface, link)
                                  : g_strdup_printf (_ (", over %s"), lost->interface);
+  g_autofree char *ends = describe_ends (self, lost->local, lost->remote);
   g_autofree char *heard = describe_ago (self, lost->heard);
   g_autofree char *acked = describe_ago (self, lost->acked);
 
   add_field (self, _ ("Network:"),
-             _ ("lost: %s %s %s%s; last heard %s, acknowledged %s, %u unacknowledged, "
+             /* TRANSLATORS: two addresses, ", over eth1" or nothing, two times as "3 s ago" */
+             _ ("lost: %s%s; last heard %s, acknowledged %s, %u unacknowledged, "
                 "%u retransmissions"),
-             lost->local, self->terminal->unicode ? "→" : "to", lost->remote, over, heard, acked,
-             lost->unacked, lost->retransmits);
+             ends, over, heard, acked, lost->unacked, lost->retransmits);
+}
+
+/* `eth1, 10.9.0.1:40000 → 10.9.0.2:49152` */
+static char *
+describe_path (const Block *self, const PcdClientSocket *socket)
+{
+  const gboolean known = self->look && self->look->interface;
+  g_autofree char *ends = describe_ends (self, socket->local, socket->remote);
+
+  return g_strconcat (known ? self->look->interface : "", known ? ", " : "", ends, NULL);
 }
 
 static void
@@ -216,12 +251,11 @@ add_network (Block *self)
   for (guint i = 0; i < m->sockets->len; i++) {
     const PcdClientSocket *s = g_ptr_array_index (m->sockets, i);
     g_autofree char *heard = pcd_duration_to_text (s->heard_usec, FALSE);
+    g_autofree char *path = describe_path (self, s);
     add_field (self, _ ("Network:"),
-               _ ("%s%s%s %s %s, %s, heard %s ago, %u unacknowledged, %u retransmissions"),
-               self->look && self->look->interface ? self->look->interface : "",
-               self->look && self->look->interface ? ", " : "", s->local,
-               self->terminal->unicode ? "→" : "to", s->remote, s->armed ? "armed" : "not armed",
-               heard, s->unacked, s->retransmits);
+               s->armed ? _ ("%s, armed, heard %s ago, %u unacknowledged, %u retransmissions")
+                        : _ ("%s, not armed, heard %s ago, %u unacknowledged, %u retransmissions"),
+               path, heard, s->unacked, s->retransmits);
   }
   if (m->sockets->len > 0 || !is_phase (m, PCD_PHASE_PAUSED))
     return;
@@ -251,8 +285,7 @@ describe_stop (const Block *self)
   if (held_still_by (self->migration))
     return g_strdup_printf (_ ("it is held still by %s"), held_still_by (self->migration));
   if (!self->look)
-    return g_strdup_printf (
-        _ ("'postcopyctl inspect' on this host says whether it can be stopped"));
+    return g_strdup (_ ("'postcopyctl inspect' on this host says whether it can be stopped"));
   switch (self->look->kickable) {
   case PCD_ANSWER_YES:
     return g_strdup (_ ("it can be stopped"));
@@ -288,18 +321,26 @@ add_guest (Block *self)
   }
   if (m->n_blocked_vcpus + m->n_blocked_others == 0) {
     g_autofree char *held = held_still_by (m) ? describe_stop (self) : NULL;
-    add_field (self, _ ("Guest:"), _ ("none of %u vCPU%s waits for missing memory%s%s"), m->n_vcpus,
-               m->n_vcpus == 1 ? "" : "s", held ? "; " : "", held ?: "");
+    g_autofree char *none =
+        g_strdup_printf (ngettext ("none of %u vCPU waits for missing memory",
+                                   "none of %u vCPUs waits for missing memory", m->n_vcpus),
+                         m->n_vcpus);
+    add_field (self, _ ("Guest:"), "%s%s%s", none, held ? "; " : "", held ?: "");
     return;
   }
-  g_autofree char *others =
-      m->n_blocked_others
-          ? g_strdup_printf (_ (" and %u other thread%s of QEMU"), m->n_blocked_others,
-                             m->n_blocked_others == 1 ? "" : "s")
-          : NULL;
+  g_autofree char *vcpus = g_strdup_printf (
+      ngettext ("%u of %u vCPU", "%u of %u vCPUs", m->n_vcpus), m->n_blocked_vcpus, m->n_vcpus);
+  g_autofree char *others = g_strdup_printf (
+      ngettext ("%u other thread of QEMU", "%u other threads of QEMU", m->n_blocked_others),
+      m->n_blocked_others);
   g_autofree char *stop = describe_stop (self);
-  add_field (self, _ ("Guest:"), _ ("%u of %u vCPU%s%s wait for missing memory; %s"),
-             m->n_blocked_vcpus, m->n_vcpus, m->n_vcpus == 1 ? "" : "s", others ?: "", stop);
+  if (m->n_blocked_others)
+    /* TRANSLATORS: "1 of 4 vCPUs", "2 other threads of QEMU", and whether they can be stopped */
+    add_field (self, _ ("Guest:"), _ ("%s and %s wait for missing memory; %s"), vcpus, others,
+               stop);
+  else
+    /* TRANSLATORS: "1 of 4 vCPUs", and whether they can be stopped */
+    add_field (self, _ ("Guest:"), _ ("%s wait for missing memory; %s"), vcpus, stop);
 }
 
 static void
@@ -310,7 +351,10 @@ add_memory (Block *self)
   if (!m->asked)
     return;
   g_autofree char *known = m->progress.known ? pcd_progress_to_text (&m->progress) : NULL;
-  add_field (self, _ ("Missing:"), "%s%s", known ? "" : "unknown: ", known ?: m->problem);
+  if (known)
+    add_field (self, _ ("Missing:"), "%s", known);
+  else
+    add_field (self, _ ("Missing:"), _ ("unknown: %s"), m->problem);
 }
 
 /* ---- what is done ---- */
@@ -339,8 +383,11 @@ add_next (Block *self)
   }
   g_autofree char *when = pcd_time_to_text (m->next_time);
   g_autofree char *in = left > 0 ? pcd_duration_to_text (left, FALSE) : NULL;
-  add_field (self, _ ("Will:"), _ ("%s, at %s%s%s%s"), m->next_action, when, in ? " (in " : "",
-             in ?: "", in ? ")" : "");
+  if (in)
+    /* TRANSLATORS: an action, a time, and how long that is from now */
+    add_field (self, _ ("Will:"), _ ("%s, at %s (in %s)"), m->next_action, when, in);
+  else
+    add_field (self, _ ("Will:"), _ ("%s, at %s"), m->next_action, when);
 }
 
 static void
@@ -349,6 +396,7 @@ add_veto (Block *self, const PcdClientVeto *veto)
   g_autofree char *since = pcd_time_to_text ((gint64)veto->since);
   g_autofree char *until = pcd_time_to_text ((gint64)veto->until);
 
+  /* TRANSLATORS: an action, who forbade it, a colon and a reason if there is one, two times */
   add_field (self, _ ("Vetoed:"), _ ("%s, by %s%s%s, since %s, asked again at %s"), veto->action,
              veto->by, *veto->reason ? ": " : "", veto->reason, since, until);
 }
@@ -362,7 +410,7 @@ add_deeds (Block *self)
     add_field (self, _ ("Note:"), "%s", m->note);
   if (*m->policy)
     add_field (self, _ ("Policy:"), "%s (%s)%s", m->policy, m->policy_source,
-               m->held ? ", held: nothing is done by itself" : "");
+               m->held ? _ (", held: nothing is done by itself") : "");
   else if (m->held)
     add_field (self, _ ("Policy:"), _ ("held: nothing is done by itself"));
   /* That it was told is no help to who knows. */
@@ -441,7 +489,7 @@ add_commands (Block *self)
   const PcdClientMigration *m = self->migration;
   Advice advice[N_COMMANDS] = { 0 };
   guint n = 0;
-  gsize width = 0;
+  guint width = 0;
 
   if (!pcd_show_has_ended (m))
     advise_trouble (self, advice, &n);
@@ -452,16 +500,14 @@ add_commands (Block *self)
     advise (advice, &n, "incident show", "", id, _ ("all that happened"));
   }
   for (guint i = 0; i < n; i++)
-    width = MAX (width, strlen (advice[i].command));
+    width = MAX (width, pcd_text_width (advice[i].command));
   for (guint i = 0; i < n; i++) {
-    const gboolean fits =
-        self->terminal->columns == 0 ||
-        INDENT + LABEL_WIDTH + width + 2 + strlen (advice[i].why) <= self->terminal->columns;
+    const gboolean fits = self->terminal->columns == 0 ||
+                          INDENT + self->label_width + width + 2 + pcd_text_width (advice[i].why) <=
+                              self->terminal->columns;
     add_label (self, i == 0 ? _ ("You can:") : "");
-    if (fits)
-      g_string_append_printf (self->text, "%-*s  ", (int)width, advice[i].command);
-    else
-      g_string_append (self->text, advice[i].command);
+    g_autofree char *padded = pcd_text_pad (advice[i].command, fits ? width + 2 : 0);
+    g_string_append (self->text, padded);
     if (fits)
       pcd_terminal_paint (self->terminal, self->text, PCD_COLOUR_FAINT, advice[i].why);
     g_string_append_c (self->text, '\n');
@@ -476,7 +522,7 @@ pcd_show_block (const PcdClientState *state,
                 const PcdTerminal *terminal,
                 gint64 now)
 {
-  Block self = { state, migration, look, terminal, now, g_string_new (NULL) };
+  Block self = { state, migration, look, terminal, now, g_string_new (NULL), widest_label () };
 
   add_headline (&self);
   add_field (&self, _ ("UUID:"), "%s", migration->uuid);

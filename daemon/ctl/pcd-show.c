@@ -3,6 +3,7 @@
 #include "ctl/pcd-show.h"
 
 #include "core/pcd-json.h"
+#include "core/pcd-text.h"
 
 #include <glib/gi18n.h>
 #include <json-glib/json-glib.h>
@@ -47,8 +48,8 @@ word_or_dash (const char *word)
 static char *
 describe_phase (const PcdClientState *state, const PcdClientMigration *migration)
 {
-  return g_strconcat (migration->phase, migration->unattended ? " (unattended)" : "",
-                      state->connected ? "" : " (last known)", NULL);
+  return g_strconcat (migration->phase, migration->unattended ? _ (" (unattended)") : "",
+                      state->connected ? "" : _ (" (last known)"), NULL);
 }
 
 static GStrv
@@ -70,7 +71,7 @@ append_row (GString *text, char **cells, const glong *widths)
 {
   for (guint i = 0; i < N_COLUMNS; i++) {
     g_string_append_printf (text, "%s%s", i ? "   " : " ", cells[i]);
-    for (glong pad = g_utf8_strlen (cells[i], -1); i + 1 < N_COLUMNS && pad < widths[i]; pad++)
+    for (glong pad = (glong)pcd_text_width (cells[i]); i + 1 < N_COLUMNS && pad < widths[i]; pad++)
       g_string_append_c (text, ' ');
   }
   g_string_append_c (text, '\n');
@@ -80,7 +81,8 @@ append_row (GString *text, char **cells, const glong *widths)
 char *
 pcd_show_table (const PcdClientState *state)
 {
-  static const char *const titles[] = { "Name", "Role", "Phase", "Flow", "Cause", "Since", NULL };
+  const char *const titles[] = { _ ("Name"),  _ ("Role"),  _ ("Phase"), _ ("Flow"),
+                                 _ ("Cause"), _ ("Since"), NULL };
   g_autoptr (GPtrArray) rows = g_ptr_array_new_with_free_func ((GDestroyNotify)g_strfreev);
   g_autoptr (GString) text = g_string_new (NULL);
   glong widths[N_COLUMNS] = { 0 }, total = 0;
@@ -91,7 +93,7 @@ pcd_show_table (const PcdClientState *state)
   for (guint column = 0; column < N_COLUMNS; column++) {
     for (guint i = 0; i < rows->len; i++) {
       char **cells = g_ptr_array_index (rows, i);
-      widths[column] = MAX (widths[column], g_utf8_strlen (cells[column], -1));
+      widths[column] = MAX (widths[column], (glong)pcd_text_width (cells[column]));
     }
     total += widths[column] + 3;
   }

@@ -2,6 +2,8 @@
 /* Width, colours and unicode of a terminal, and text that fits into it. */
 #include "ctl/pcd-terminal.h"
 
+#include "core/pcd-text.h"
+
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -59,7 +61,7 @@ pcd_terminal_wrap (const PcdTerminal *terminal, GString *to, const char *text, g
   glong used = 0;
 
   for (guint i = 0; words[i]; i++) {
-    const glong length = g_utf8_strlen (words[i], -1);
+    const glong length = (glong)pcd_text_width (words[i]);
     if (i > 0 && width > 0 && used + 1 + length > (glong)width) {
       g_string_append_printf (to, "\n%*s", (int)indent, "");
       used = 0;

@@ -3,6 +3,7 @@
 #include "ctl/pcd-top-text.h"
 
 #include "core/pcd-record.h"
+#include "core/pcd-text.h"
 #include "core/pcd-types.h"
 #include "ctl/pcd-show-block.h"
 
@@ -30,12 +31,6 @@ pcd_top_sparkline (const gint64 *values, guint width, gint64 max, gboolean unico
   return g_string_free (text, FALSE);
 }
 
-static guint
-width_of (gunichar c)
-{
-  return g_unichar_iszerowidth (c) ? 0 : g_unichar_iswide (c) ? 2 : 1;
-}
-
 guint
 pcd_top_width (const char *text, gboolean unicode)
 {
@@ -43,7 +38,7 @@ pcd_top_width (const char *text, gboolean unicode)
   guint total = 0;
 
   for (const char *p = printable; *p; p = g_utf8_next_char (p))
-    total += unicode ? width_of (g_utf8_get_char (p)) : 1;
+    total += unicode ? pcd_text_char_width (g_utf8_get_char (p)) : 1;
   return total;
 }
 
@@ -58,7 +53,7 @@ pcd_top_fit (const char *text, guint width, gboolean unicode)
   const guint room = total > width ? width - MIN (width, 1) : width;
   for (const char *p = printable; *p; p = g_utf8_next_char (p)) {
     const gunichar c = g_utf8_get_char (p);
-    const guint columns = unicode ? width_of (c) : 1;
+    const guint columns = unicode ? pcd_text_char_width (c) : 1;
     /* What has no width of its own could pile up on a neighbour. */
     if (columns == 0)
       continue;
@@ -114,15 +109,19 @@ pcd_top_deeds (const PcdClientMigration *m, gint64 now)
   GString *text = g_string_new (*m->policy ? m->policy : "-");
 
   if (m->held)
-    g_string_append (text, " (held)");
+    g_string_append (text, _ (" (held)"));
   if (*m->doing)
-    g_string_append_printf (text, ", does %s%s%s", m->doing, *m->doing_text ? ": " : "",
+    /* TRANSLATORS: of a policy, behind its name: what is done just now, such as ", does recover:
+     * ..." */
+    g_string_append_printf (text, _ (", does %s%s%s"), m->doing, *m->doing_text ? ": " : "",
                             m->doing_text);
   if (*m->next_action && m->next_time) {
     g_autofree char *in = pcd_top_age (m->next_time - now);
-    g_string_append_printf (text, ", %s in %s", m->next_action, in);
+    /* TRANSLATORS: of a policy, behind its name: an action and a duration, such as ", recover in
+     * 2s" */
+    g_string_append_printf (text, _ (", %s in %s"), m->next_action, in);
   } else if (*m->next_action) {
-    g_string_append_printf (text, ", next %s", m->next_action);
+    g_string_append_printf (text, _ (", next %s"), m->next_action);
   }
   return g_string_free (text, FALSE);
 }

@@ -145,8 +145,8 @@ check (Options *options, int argc)
     g_printerr (_ ("%s: --order is missing, expected destination-first or source-first\n"),
                 program);
   else if (options->directory && !pcd_path_is_good (options->directory))
-    g_printerr ("%s: --directory: got \"%s\", expected " PCD_PATH_EXPECTED "\n", program,
-                options->directory);
+    g_printerr (_ ("%s: --directory: got \"%s\", expected %s\n"), program, options->directory,
+                _ (PCD_PATH_EXPECTED));
   else if (options->speed < -1 || options->speed > 1000000)
     g_printerr (_ ("%s: --speed: got %d, expected MiB/s (0 to 1000000)\n"), program,
                 options->speed);

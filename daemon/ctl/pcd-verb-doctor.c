@@ -57,12 +57,6 @@ print_finding (const PcdFinding *finding, gboolean colour)
              colour ? "\033[0m" : "");
 }
 
-static char *
-count (guint n, const char *one)
-{
-  return g_strdup_printf ("%u %s%s", n, one, n == 1 ? "" : "s");
-}
-
 static void
 print_text (GPtrArray *findings)
 {
@@ -71,12 +65,18 @@ print_text (GPtrArray *findings)
 
   for (guint i = 0; i < findings->len; i++)
     print_finding (g_ptr_array_index (findings, i), colour);
-  g_autofree char *errors = count (pcd_findings_count (findings, PCD_SEVERITY_ERROR), "error");
+  const guint n_errors = pcd_findings_count (findings, PCD_SEVERITY_ERROR);
+  const guint n_warnings = pcd_findings_count (findings, PCD_SEVERITY_WARNING);
+  const guint n_notes = pcd_findings_count (findings, PCD_SEVERITY_NOTE);
+  g_autofree char *errors =
+      g_strdup_printf (ngettext ("%u error", "%u errors", n_errors), n_errors);
   g_autofree char *warnings =
-      count (pcd_findings_count (findings, PCD_SEVERITY_WARNING), "warning");
-  g_autofree char *notes = count (pcd_findings_count (findings, PCD_SEVERITY_NOTE), "note");
-  g_print ("\n%s: %s, %s, %s\n", pcd_findings_are_sound (findings) ? "sound" : "not sound", errors,
-           warnings, notes);
+      g_strdup_printf (ngettext ("%u warning", "%u warnings", n_warnings), n_warnings);
+  g_autofree char *notes = g_strdup_printf (ngettext ("%u note", "%u notes", n_notes), n_notes);
+  /* TRANSLATORS: a host: "2 errors", "1 warning", "0 notes" */
+  g_print (pcd_findings_are_sound (findings) ? _ ("\nsound: %s, %s, %s\n")
+                                             : _ ("\nnot sound: %s, %s, %s\n"),
+           errors, warnings, notes);
 }
 
 static void

@@ -54,14 +54,14 @@ run (const PcdCtl *ctl,
 static int
 run_hold (const PcdCtl *ctl, int argc, char **argv)
 {
-  return run (ctl, &pcd_verb_hold, "Hold", "held: no automatic action until it is released", argc,
-              argv);
+  return run (ctl, &pcd_verb_hold, "Hold", _ ("held: no automatic action until it is released"),
+              argc, argv);
 }
 
 static int
 run_release (const PcdCtl *ctl, int argc, char **argv)
 {
-  return run (ctl, &pcd_verb_release, "Release", "released: its policy acts again", argc, argv);
+  return run (ctl, &pcd_verb_release, "Release", _ ("released: its policy acts again"), argc, argv);
 }
 
 const PcdVerb pcd_verb_hold = {

@@ -11,6 +11,7 @@
 #include "ctl/pcd-busy.h"
 #include "ctl/pcd-incident-report.h"
 #include "ctl/pcd-json-text.h"
+#include "ctl/pcd-table.h"
 #include "ctl/pcd-terminal.h"
 #include "ctl/pcd-verbs.h"
 #include "journal/pcd-journal.h"
@@ -41,6 +42,12 @@ const PcdVerb pcd_verb_incident = {
 
 #define DEFAULT_STATE_DIR "/var/lib/postcopyd"
 
+static char *
+get_number (JsonObject *object, const char *name)
+{
+  return g_strdup_printf ("%" G_GINT64_FORMAT, pcd_json_get_int (object, name));
+}
+
 static void
 print_json (JsonNode *root)
 {
@@ -65,20 +72,28 @@ fail (const GError *error)
 static void
 list_text (JsonArray *incidents)
 {
-  g_print (" %-8s %-28s %-28s %-12s %-12s %7s  %s\n", "Id", "Began", "Ended", "Role", "How",
-           "Actions", "Domain");
+  static const PcdTableColumn columns[] = {
+    { N_ ("Id"), 8, 1 },     { N_ ("Began"), 28, 1 },
+    { N_ ("Ended"), 28, 1 }, { N_ ("Role"), 12, 1 },
+    { N_ ("How"), 12, 1 },   { N_ ("Actions"), 7, 1, TRUE },
+    { N_ ("Domain"), 0, 2 }, { NULL },
+  };
+  g_autoptr (PcdTable) table = pcd_table_new (columns);
+
   for (guint i = 0; i < json_array_get_length (incidents); i++) {
     JsonObject *incident = json_array_get_object_element (incidents, i);
-    g_autofree char *began = pcd_json_time_text (incident, "began");
-    g_autofree char *ended = pcd_json_time_text (incident, "ended");
-    g_autofree char *how = pcd_json_text (incident, "how");
-    g_autofree char *domain = pcd_json_text (incident, "domain");
-
-    g_print (" %-8" G_GINT64_FORMAT " %-28s %-28s %-12s %-12s %7" G_GINT64_FORMAT "  %s\n",
-             pcd_json_get_int (incident, "id"), began, ended,
-             pcd_json_get_string (incident, "role"), how, pcd_json_get_int (incident, "actions"),
-             domain);
+    char *cells[] = { get_number (incident, "id"),
+                      pcd_json_time_text (incident, "began"),
+                      pcd_json_time_text (incident, "ended"),
+                      pcd_json_text (incident, "role"),
+                      pcd_json_text (incident, "how"),
+                      get_number (incident, "actions"),
+                      pcd_json_text (incident, "domain"),
+                      NULL };
+    pcd_table_add (table, g_memdup2 (cells, sizeof cells));
   }
+  g_autofree char *text = pcd_table_to_text (table, 0, NULL);
+  g_print ("%s", text);
 }
 
 static PcdBusy *
@@ -268,7 +283,7 @@ run (const PcdCtl *ctl, int argc, char **argv)
     { "with", 0, 0, G_OPTION_ARG_FILENAME, &with,
       N_ ("The other host's, from incident show --json"), "FILE" },
     { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &state_dir,
-      N_ ("Where the journal is, not " DEFAULT_STATE_DIR), "DIR" },
+      N_ ("Where the journal is, not /var/lib/postcopyd"), "DIR" },
     { NULL },
   };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* postcopyctl inspect: the threads of a QEMU process, as a table or JSON. Needs no daemon, and must
  * not know how threads are judged. */
+#include "ctl/pcd-table.h"
 #include "ctl/pcd-terminal.h"
 #include "ctl/pcd-verbs.h"
 
@@ -12,9 +13,6 @@
 #include <glib/gi18n.h>
 #include <string.h>
 #include <unistd.h>
-
-/* Of a reason below its thread. */
-#define HANG 9
 
 #define LIBVIRT_LIMIT_USEC (5 * G_USEC_PER_SEC)
 
@@ -83,36 +81,28 @@ safe_name (const char *name)
 }
 
 static void
-print_thread (const PcdThread *thread, const PcdTerminal *terminal)
+add_thread (PcdTable *table, const PcdThread *thread)
 {
   const PcdThreadClass *class = &thread->class;
-  g_autofree char *name = safe_name (thread->name), *since = since_text (thread);
-  g_autofree char *vcpu =
+  char *vcpu =
       class->vcpu < 0 ? g_strdup (class->is_vcpu ? "?" : "-") : g_strdup_printf ("%d", class->vcpu);
   gboolean plain = class->blocked == PCD_ANSWER_NO && class->kickable == PCD_ANSWER_YES &&
                    class->traceable == PCD_ANSWER_YES;
+  const char *disputed = class->vcpu_disputed ? _ ("(its name says another vCPU)") : "";
 
-  g_autofree char *reason =
-      g_strconcat (plain ? "" : class->reason,
-                   class->vcpu_disputed ? "  (its name says another vCPU)" : "", NULL);
-  g_autoptr (GString) text = g_string_new (NULL);
-
-  g_string_printf (text, "%-8d %-16s %-5s %-5c %-8s %-9s %-20s %-9s %-10s", (int)thread->tid, name,
-                   vcpu, thread->state, pcd_answer_to_string (class->blocked), since,
-                   pcd_fault_path_to_string (class->path), pcd_answer_to_string (class->kickable),
-                   pcd_answer_to_string (class->traceable));
-  if (!*reason) {
-    g_print ("%s\n", text->str);
-    return;
-  }
-  /* Below its thread where there is no room beside it; a line each for programs. */
-  if (terminal->columns > 0 &&
-      g_utf8_strlen (text->str, -1) + 2 + g_utf8_strlen (reason, -1) > (glong)terminal->columns)
-    g_string_append_printf (text, "\n%*s", HANG, "");
-  else
-    g_string_append (text, "  ");
-  pcd_terminal_wrap (terminal, text, reason, HANG);
-  g_print ("%s", text->str);
+  char *cells[] = { g_strdup_printf ("%d", (int)thread->tid),
+                    safe_name (thread->name),
+                    vcpu,
+                    g_strdup_printf ("%c", thread->state),
+                    g_strdup (pcd_answer_to_string (class->blocked)),
+                    since_text (thread),
+                    g_strdup (pcd_fault_path_to_string (class->path)),
+                    g_strdup (pcd_answer_to_string (class->kickable)),
+                    g_strdup (pcd_answer_to_string (class->traceable)),
+                    g_strconcat (plain ? "" : class->reason, plain || !disputed[0] ? "" : "  ",
+                                 disputed, NULL),
+                    NULL };
+  pcd_table_add (table, g_memdup2 (cells, sizeof cells));
 }
 
 static void
@@ -123,13 +113,27 @@ print_text (const PcdThreadReport *report)
   g_auto (GStrv) lines = g_strsplit (summary, "\n", -1);
   g_autoptr (GString) last = g_string_new (NULL);
 
-  g_print ("%-8s %-16s %-5s %-5s %-8s %-9s %-20s %-9s %-10s  %s\n", "TID", "NAME", "VCPU", "STATE",
-           "BLOCKED", "SINCE", "PATH", "KICKABLE", "TRACEABLE", "REASON");
+  static const PcdTableColumn columns[] = {
+    { N_ ("TID"), 8, 0 },
+    { N_ ("NAME"), 16, 1 },
+    { N_ ("VCPU"), 5, 1 },
+    { N_ ("STATE"), 5, 1 },
+    { N_ ("BLOCKED"), 8, 1 },
+    { N_ ("SINCE"), 9, 1 },
+    { N_ ("PATH"), 20, 1 },
+    { N_ ("KICKABLE"), 9, 1 },
+    { N_ ("TRACEABLE"), 10, 1 },
+    { N_ ("REASON"), 0, 2 },
+    { NULL },
+  };
+  g_autoptr (PcdTable) table = pcd_table_new (columns);
+
   for (guint i = 0; i < report->threads->len; i++)
-    print_thread (report->threads->pdata[i], &terminal);
+    add_thread (table, report->threads->pdata[i]);
   for (guint i = 0; lines[i]; i++)
     pcd_terminal_wrap (&terminal, last, lines[i], 0);
-  g_print ("\n%s", last->str);
+  g_autofree char *text = pcd_table_to_text (table, 0, &terminal);
+  g_print ("%s\n%s", text, last->str);
 }
 
 static void

@@ -6,6 +6,7 @@
 
 #include "core/pcd-json.h"
 #include "ctl/pcd-plugin-names.h"
+#include "ctl/pcd-table.h"
 #include "ctl/pcd-verbs.h"
 
 static const struct {
@@ -58,13 +59,22 @@ show_json (GPtrArray *views)
 static void
 show_text (GPtrArray *views)
 {
-  g_print (" %-24s %-7s %s\n%s\n", "Name", "Kind", "State",
-           "--------------------------------------------------------------");
+  static const PcdTableColumn columns[] = {
+    { N_ ("Name"), 24, 1 },
+    { N_ ("Kind"), 7, 1 },
+    { N_ ("State"), 28, 1 },
+    { NULL },
+  };
+  g_autoptr (PcdTable) table = pcd_table_new (columns);
+
   for (guint i = 0; i < views->len; i++) {
     const PcdPluginView *view = views->pdata[i];
-    g_print (" %-24s %-7s %s\n", view->name, view->kind ? view->kind : "-",
-             view->problem ? view->problem : "good");
+    const char *const cells[] = { view->name, view->kind ?: "-", view->problem ?: _ ("good"),
+                                  NULL };
+    pcd_table_add (table, g_strdupv ((GStrv)cells));
   }
+  g_autofree char *text = pcd_table_to_text (table, '-', NULL);
+  g_print ("%s", text);
 }
 
 static int

@@ -7,6 +7,7 @@
 #include "ctl/pcd-pick.h"
 #include "ctl/pcd-plugin-names.h"
 #include "ctl/pcd-policy-simulate.h"
+#include "ctl/pcd-table.h"
 #include "ctl/pcd-verbs.h"
 
 #include <glib/gi18n.h>
@@ -95,8 +96,14 @@ check (int n, char **files)
       result = PCD_EXIT_USAGE;
       continue;
     }
-    g_print (_ ("%s: policy \"%s\", %u steps%s: good\n"), files[i], policy->name, policy->n_steps,
-             policy->destructive ? ", destroys" : "");
+    if (policy->destructive)
+      g_print (ngettext ("%s: policy \"%s\", %u step, destroys: good\n",
+                         "%s: policy \"%s\", %u steps, destroys: good\n", policy->n_steps),
+               files[i], policy->name, policy->n_steps);
+    else
+      g_print (ngettext ("%s: policy \"%s\", %u step: good\n",
+                         "%s: policy \"%s\", %u steps: good\n", policy->n_steps),
+               files[i], policy->name, policy->n_steps);
   }
   return result;
 }
@@ -197,24 +204,31 @@ print_json (JsonBuilder *builder)
 static int
 list (const Options *options)
 {
+  static const PcdTableColumn columns[] = {
+    { N_ ("Name"), 12, 1 },
+    { N_ ("Description"), 48, 1 },
+    { NULL },
+  };
   g_autoptr (PcdPolicySet) set = load_set (options);
+  g_autoptr (PcdTable) table = pcd_table_new (columns);
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
   if (!set)
     return PCD_EXIT_USAGE;
   json_builder_begin_array (builder);
-  if (!options->json)
-    g_print (" %-12s %s\n%s\n", "Name", "Description",
-             "--------------------------------------------------------------");
   for (guint i = 0; i < pcd_policy_set_get_length (set); i++) {
     const PcdPolicy *policy = pcd_policy_set_get_nth (set, i);
     add_policy (builder, policy, FALSE);
-    if (!options->json)
-      g_print (" %-12s %s\n", policy->name, policy->description);
+    const char *const cells[] = { policy->name, policy->description, NULL };
+    pcd_table_add (table, g_strdupv ((GStrv)cells));
   }
   json_builder_end_array (builder);
-  if (options->json)
+  if (options->json) {
     print_json (builder);
+  } else {
+    g_autofree char *text = pcd_table_to_text (table, '-', NULL);
+    g_print ("%s", text);
+  }
   return PCD_EXIT_DONE;
 }
 
@@ -224,13 +238,13 @@ show_arm (const PcdPolicyArm *arm)
   g_autofree char *timeout = pcd_duration_to_string (MAX (arm->network_timeout_usec, 0));
   g_autofree char *backstop = pcd_duration_to_string (MAX (arm->backstop_usec, 0));
 
-  g_print (_ ("Arms:        %s\n"), arm->enabled < 0 ? "as postcopyd.conf says"
-                                    : arm->enabled   ? "yes"
-                                                     : "no, watches only");
+  g_print (_ ("Arms:        %s\n"), arm->enabled < 0 ? _ ("as postcopyd.conf says")
+                                    : arm->enabled   ? _ ("yes")
+                                                     : _ ("no, watches only"));
   if (arm->network_timeout_usec >= 0)
     g_print (_ ("Network time-out: %s\n"), timeout);
   if (arm->backstop_usec >= 0)
-    g_print (_ ("Backstop:    %s\n"), arm->backstop_usec ? backstop : "off");
+    g_print (_ ("Backstop:    %s\n"), arm->backstop_usec ? backstop : _ ("off"));
 }
 
 static void
@@ -238,7 +252,7 @@ show_text (const PcdPolicy *policy)
 {
   g_print (_ ("Name:        %s\nDescription: %s\nFrom:        %s\nDestroys:    %s\n"), policy->name,
            policy->description, policy->origin,
-           policy->destructive ? "yes; needs allow-destroy in postcopyd.conf" : "no");
+           policy->destructive ? _ ("yes; needs allow-destroy in postcopyd.conf") : _ ("no"));
   show_arm (&policy->arm);
   g_print (_ ("Steps:\n"));
   for (guint i = 0; i < policy->n_steps; i++) {

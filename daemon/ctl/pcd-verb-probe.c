@@ -2,6 +2,7 @@
 /* postcopyctl probe: runs the kernel probe here and prints it. Needs no daemon, and must not know
  * how the probe works. */
 #include "ctl/pcd-busy.h"
+#include "ctl/pcd-table.h"
 #include "ctl/pcd-verbs.h"
 
 #include "host/pcd-probe.h"
@@ -32,11 +33,11 @@ word_for (const PcdProbeFault *fault)
 {
   switch (fault->outcome) {
   case PCD_PROBE_INTERRUPTIBLE:
-    return "yes";
+    return _ ("yes");
   case PCD_PROBE_NOT_INTERRUPTIBLE:
-    return "no";
+    return _ ("no");
   case PCD_PROBE_NOT_APPLICABLE:
-    return "n/a";
+    return _ ("n/a");
   case PCD_PROBE_FAILED:
   case PCD_N_PROBE_OUTCOMES:
     break;
@@ -47,7 +48,12 @@ word_for (const PcdProbeFault *fault)
 static void
 print_text (const PcdProbeResult *result)
 {
-  g_print ("%-12s %-13s %8s  %-5s  %s\n", "fault", "interruptible", "usec", "retry", "detail");
+  static const PcdTableColumn columns[] = {
+    { N_ ("fault"), 12, 0 }, { N_ ("interruptible"), 13, 1 }, { N_ ("usec"), 8, 1, TRUE },
+    { N_ ("retry"), 5, 2 },  { N_ ("detail"), 0, 2 },         { NULL },
+  };
+  g_autoptr (PcdTable) table = pcd_table_new (columns);
+
   for (PcdProbeKind kind = 0; kind < PCD_N_PROBE_KINDS; kind++) {
     const PcdProbeFault *fault = &result->faults[kind];
     gboolean ran =
@@ -55,12 +61,18 @@ print_text (const PcdProbeResult *result)
     g_autofree char *usec =
         fault->usec >= 0 ? g_strdup_printf ("%" G_GINT64_FORMAT, fault->usec) : g_strdup ("-");
 
-    g_print ("%-12s %-13s %8s  %-5s  %s\n", pcd_probe_kind_to_string (kind), word_for (fault), usec,
-             !ran                     ? "-"
-             : fault->retry_completed ? "done"
-                                      : "FAILED",
-             fault->detail ? fault->detail : "");
+    const char *const cells[] = { pcd_probe_kind_to_string (kind),
+                                  word_for (fault),
+                                  usec,
+                                  !ran                     ? "-"
+                                  : fault->retry_completed ? _ ("done")
+                                                           : _ ("FAILED"),
+                                  fault->detail ?: "",
+                                  NULL };
+    pcd_table_add (table, g_strdupv ((GStrv)cells));
   }
+  g_autofree char *text = pcd_table_to_text (table, 0, NULL);
+  g_print ("%s", text);
   g_print (_ ("\nkernel %s: %s (%s)\n%s\n"), result->kernel,
            pcd_probe_verdict_to_string (result->verdict), pcd_probe_how_to_string (result->how),
            pcd_probe_verdict_meaning (result->verdict));

@@ -8,42 +8,64 @@
 #include "core/pcd-json.h"
 #include "ctl/pcd-client.h"
 #include "ctl/pcd-json-text.h"
+#include "ctl/pcd-table.h"
 #include "ctl/pcd-verbs.h"
 
 #define ANSWER_MSEC 10000
 
-static void
-print_sink (JsonObject *sink)
+static char *
+get_number (JsonObject *object, const char *name)
 {
-  g_autofree char *name = pcd_json_text (sink, "sink"), *type = pcd_json_text (sink, "type");
-  g_autofree char *state = pcd_json_text (sink, "state"),
-                  *next = pcd_json_time_text (sink, "next-try");
+  return g_strdup_printf ("%" G_GINT64_FORMAT, pcd_json_get_int (object, name));
+}
+
+static void
+add_sink (PcdTable *table, JsonObject *sink)
+{
+  char *cells[] = { pcd_json_text (sink, "sink"),
+                    pcd_json_text (sink, "type"),
+                    pcd_json_text (sink, "state"),
+                    get_number (sink, "waiting"),
+                    get_number (sink, "delivered"),
+                    get_number (sink, "refused"),
+                    get_number (sink, "dropped"),
+                    pcd_json_time_text (sink, "next-try"),
+                    NULL };
   g_autofree char *error = pcd_json_text (sink, "last-error");
   g_autofree char *when = pcd_json_time_text (sink, "last-error-time");
 
-  g_print (" %-16s %-10s %-10s %9" G_GINT64_FORMAT " %9" G_GINT64_FORMAT " %9" G_GINT64_FORMAT
-           " %9" G_GINT64_FORMAT "  %s\n",
-           name, type, state, pcd_json_get_int (sink, "waiting"),
-           pcd_json_get_int (sink, "delivered"), pcd_json_get_int (sink, "refused"),
-           pcd_json_get_int (sink, "dropped"), next);
+  pcd_table_add (table, g_memdup2 (cells, sizeof cells));
   if (json_object_has_member (sink, "last-error"))
-    g_print ("   %s: %s\n", when, error);
+    pcd_table_add_line (table, g_strdup_printf ("   %s: %s", when, error));
 }
 
 static void
 print_all (GStrv sinks)
 {
+  static const PcdTableColumn columns[] = {
+    { N_ ("Sink"), 16, 1 },
+    { N_ ("Type"), 10, 1 },
+    { N_ ("State"), 10, 1 },
+    { N_ ("Waiting"), 9, 1, TRUE },
+    { N_ ("Delivered"), 9, 1, TRUE },
+    { N_ ("Refused"), 9, 1, TRUE },
+    { N_ ("Dropped"), 9, 1, TRUE },
+    { N_ ("Next try"), 0, 2 },
+    { NULL },
+  };
+
   if (!sinks[0]) {
     g_print (_ ("No sinks: nobody is told of events but the system's journal and D-Bus.\n"));
     return;
   }
-  g_print (" %-16s %-10s %-10s %9s %9s %9s %9s  %s\n", "Sink", "Type", "State", "Waiting",
-           "Delivered", "Refused", "Dropped", "Next try");
+  g_autoptr (PcdTable) table = pcd_table_new (columns);
   for (guint i = 0; sinks[i]; i++) {
     g_autoptr (JsonNode) root = json_from_string (sinks[i], NULL);
     if (root && JSON_NODE_HOLDS_OBJECT (root))
-      print_sink (json_node_get_object (root));
+      add_sink (table, json_node_get_object (root));
   }
+  g_autofree char *text = pcd_table_to_text (table, 0, NULL);
+  g_print ("%s", text);
 }
 
 static int

@@ -10,6 +10,8 @@
 #include "snapshot/pcd-merge.h"
 
 #include <gio/gio.h>
+#include "core/pcd-text.h"
+
 #include <glib/gi18n.h>
 #include <inttypes.h>
 
@@ -50,6 +52,25 @@ verify (const PcdCtl *ctl, const char *path)
   return PCD_EXIT_DONE;
 }
 
+static const char *const labels[] = {
+  N_ ("Domain:"), N_ ("UUID:"),       N_ ("Role:"),       N_ ("Host:"),
+  N_ ("Taken:"),  N_ ("Phase:"),      N_ ("Connection:"), N_ ("Guest:"),
+  N_ ("Note:"),   N_ ("Consistent:"), N_ ("Present:"),    N_ ("Missing:"),
+  N_ ("Zero:"),   N_ ("Layout:"),     N_ ("Disks:"),      N_ ("Disk:"),
+};
+
+/* @label: one of the above */
+static void
+print_field (const char *label, const char *text)
+{
+  guint width = 12;
+
+  for (guint i = 0; i < G_N_ELEMENTS (labels); i++)
+    width = MAX (width, pcd_text_width (_ (labels[i])));
+  g_autofree char *padded = pcd_text_pad (_ (label), width);
+  g_print ("%s %s\n", padded, text);
+}
+
 static void
 line (const char *label, JsonObject *object, const char *name)
 {
@@ -57,7 +78,7 @@ line (const char *label, JsonObject *object, const char *name)
   g_autofree char *printable = text ? pcd_text_printable (text) : NULL;
 
   if (printable)
-    g_print ("%-12s %s\n", label, printable);
+    print_field (label, printable);
 }
 
 static char *
@@ -65,8 +86,9 @@ pages (JsonObject *memory, const char *name)
 {
   gint64 n = pcd_json_get_int (memory, name);
 
-  return g_strdup_printf (_ ("%" PRId64 " pages (%.1f MiB)"), n,
-                          (double)n * PCD_GUEST_PAGE / (1024 * 1024));
+  return g_strdup_printf (
+      ngettext ("%" PRId64 " page (%.1f MiB)", "%" PRId64 " pages (%.1f MiB)", (gulong)n), n,
+      (double)n * PCD_GUEST_PAGE / (1024 * 1024));
 }
 
 /* A part, or why there is none. */
@@ -80,8 +102,12 @@ show_disk (JsonObject *disk)
   g_autofree char *name = pcd_text_printable (device ? device : "?");
   g_autofree char *what = pcd_text_printable (part ? part : reason ? reason : "?");
 
-  g_print (_ ("%-12s %s, %.1f MiB: %s%s\n"), "Disk:", name, (double)size / (1024 * 1024),
-           part ? "" : "not kept, ", what);
+  const double mib = (double)size / (1024 * 1024);
+  /* TRANSLATORS: a disk's name, its size, and the file it is kept in or the reason why not */
+  g_autofree char *text = part
+                              ? g_strdup_printf (_ ("%s, %.1f MiB: %s"), name, mib, what)
+                              : g_strdup_printf (_ ("%s, %.1f MiB: not kept, %s"), name, mib, what);
+  print_field ("Disk:", text);
 }
 
 static void
@@ -117,9 +143,10 @@ show (JsonObject *manifest)
   line ("Connection:", migration, "connection");
   line ("Guest:", guest, "held");
   line ("Note:", guest, "note");
-  g_print ("%-12s %s\n", "Consistent:", consistent ? "yes" : "no");
-  g_print ("%-12s %s\n%-12s %s\n%-12s %s\n", "Present:", present, "Missing:", missing,
-           "Zero:", zero);
+  print_field ("Consistent:", consistent ? _ ("yes") : _ ("no"));
+  print_field ("Present:", present);
+  print_field ("Missing:", missing);
+  print_field ("Zero:", zero);
   line ("Layout:", memory, "note");
   show_disks (manifest);
 }
@@ -173,6 +200,7 @@ merge (const PcdCtl *ctl,
     pcd_busy_give_in (busy);
   if (!merged)
     return fail (error);
+  /* TRANSLATORS: the number of pages is the sum of the others */
   g_print (_ ("%s: %" PRIu64 " pages: %" PRIu64 " of the destination, %" PRIu64
               " of the source, %" PRIu64 " never written, %" PRIu64 " missing\n"),
            words->output, count.destination + count.source + count.zero + count.missing,

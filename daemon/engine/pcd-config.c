@@ -598,7 +598,7 @@ pcd_config_load (const char *path, PcdConfig *ret_config, GError **error)
   g_autoptr (GString) text = g_string_new (NULL);
 
   gboolean ok = pcd_trusted_config_check (path, error) &&
-                pcd_file_read (path, MAX_FILE_BYTES, "a configuration file", text, error) &&
+                pcd_file_read (path, MAX_FILE_BYTES, _ ("a configuration file"), text, error) &&
                 read_text (&reader, text, error);
   g_free (reader.section);
   if (ok)

@@ -36,8 +36,9 @@ pcd_file_read (
     close (fd);
     g_set_error (error, G_FILE_ERROR,
                  S_ISDIR (st.st_mode) ? G_FILE_ERROR_ISDIR : G_FILE_ERROR_INVAL,
-                 _ ("%s: is a %s, expected a file"), path,
-                 S_ISDIR (st.st_mode) ? _ ("directory") : _ ("FIFO or device"));
+                 S_ISDIR (st.st_mode) ? _ ("%s: is a directory, expected a file")
+                                      : _ ("%s: is a FIFO or device, expected a file"),
+                 path);
     return FALSE;
   }
   while (text->len <= max_bytes && (n = read (fd, buffer, sizeof buffer)) > 0)
@@ -47,9 +48,8 @@ pcd_file_read (
   if (n < 0)
     return refuse_file (path, saved, expected, error);
   if (text->len > max_bytes) {
-    g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                 "%s: more than %" G_GSIZE_FORMAT " KiB, expected %s", path, max_bytes / 1024,
-                 expected);
+    g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_INVAL, _ ("%s: more than %zu KiB, expected %s"),
+                 path, max_bytes / 1024, expected);
     return FALSE;
   }
   return TRUE;

@@ -11,7 +11,7 @@ pcd_policy_load_file (const char *path, GError **error)
 {
   g_autoptr (GString) text = g_string_new (NULL);
 
-  if (!pcd_file_read (path, PCD_POLICY_MAX_BYTES, "a policy", text, error))
+  if (!pcd_file_read (path, PCD_POLICY_MAX_BYTES, _ ("a policy"), text, error))
     return NULL;
   return pcd_policy_parse (text->str, text->len, path, error);
 }

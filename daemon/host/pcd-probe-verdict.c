@@ -196,7 +196,7 @@ pcd_probe_judge (const PcdProbeFault *faults,
     return verdict;
   if (is_unmeasured (kernel_read)) {
     g_autofree char *why = why_unmeasured (faults, PCD_PROBE_KERNEL_READ, trouble);
-    *ret_reason = g_strconcat (why, "; counted as not interruptible", NULL);
+    *ret_reason = g_strdup_printf (_ ("%s; counted as not interruptible"), why);
     return PCD_PROBE_VERDICT_SLOW_PATH;
   }
   return kernel_read->outcome == PCD_PROBE_INTERRUPTIBLE ? PCD_PROBE_VERDICT_FULL

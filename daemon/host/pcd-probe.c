@@ -319,7 +319,7 @@ kick_out (Watch *watch, PcdProbeFault *fault, PcdProbeTrouble *trouble)
     next = MIN (g_get_monotonic_time () + REKICK_USEC, last);
   }
   note (fault, _ ("signalled, and no sign that the thread could have answered (state %c, %s)"),
-        evidence.state, evidence.pending ? "signal pending" : "signal delivered");
+        evidence.state, evidence.pending ? _ ("signal pending") : _ ("signal delivered"));
   return FALSE;
 }
 

@@ -5,6 +5,8 @@
 
 #include "core/pcd-json.h"
 
+#include <glib/gi18n.h>
+
 static PcdAnswer
 all_threads (const PcdThreadReport *report, gboolean kickable, const PcdThread **ret_first)
 {
@@ -75,33 +77,53 @@ add_blocked (const PcdThreadReport *report, GString *text)
           n_other = count_blocked (report, FALSE, path);
     const char *on = pcd_fault_path_to_string (path);
     if (n_vcpu > 0) {
-      g_string_append_printf (text, "%s%u of %u vCPUs %s for a missing page on the %s path", comma,
-                              n_vcpu, n_vcpus, n_vcpu == 1 ? "waits" : "wait", on);
+      g_string_append (text, comma);
+      /* TRANSLATORS: how many, of how many, and a word such as kernel-side-copy */
+      g_string_append_printf (text,
+                              ngettext ("%u of %u vCPUs waits for a missing page on the %s path",
+                                        "%u of %u vCPUs wait for a missing page on the %s path",
+                                        n_vcpu),
+                              n_vcpu, n_vcpus, on);
       comma = ", ";
     }
     if (n_other > 0) {
-      g_string_append_printf (text, "%s%u other %s for a missing page on the %s path", comma,
-                              n_other, n_other == 1 ? "thread waits" : "threads wait", on);
+      g_string_append (text, comma);
+      g_string_append_printf (text,
+                              ngettext ("%u other thread waits for a missing page on the %s path",
+                                        "%u other threads wait for a missing page on the %s path",
+                                        n_other),
+                              n_other, on);
       comma = ", ";
     }
   }
   if (!*comma)
-    g_string_append (text, "No thread is known to wait for a missing page");
+    g_string_append (text, _ ("No thread is known to wait for a missing page"));
 }
 
 static void
 add_verdict (GString *text, PcdAnswer stop, PcdAnswer trace)
 {
-  static const char *const words[PCD_N_ANSWERS] = {
-    [PCD_ANSWER_NO] = "would hang",
-    [PCD_ANSWER_YES] = "would get through",
-    [PCD_ANSWER_UNKNOWN] = "might hang",
+  /* TRANSLATORS: clauses behind a colon, such as ": QMP stop would hang, gdb would get through." */
+  static const char *const both[PCD_N_ANSWERS] = {
+    [PCD_ANSWER_NO] = N_ ("QMP stop and gdb would hang"),
+    [PCD_ANSWER_YES] = N_ ("QMP stop and gdb would get through"),
+    [PCD_ANSWER_UNKNOWN] = N_ ("QMP stop and gdb might hang"),
+  };
+  static const char *const stops[PCD_N_ANSWERS] = {
+    [PCD_ANSWER_NO] = N_ ("QMP stop would hang"),
+    [PCD_ANSWER_YES] = N_ ("QMP stop would get through"),
+    [PCD_ANSWER_UNKNOWN] = N_ ("QMP stop might hang"),
+  };
+  static const char *const traces[PCD_N_ANSWERS] = {
+    [PCD_ANSWER_NO] = N_ ("gdb would hang"),
+    [PCD_ANSWER_YES] = N_ ("gdb would get through"),
+    [PCD_ANSWER_UNKNOWN] = N_ ("gdb might hang"),
   };
 
   if (stop == trace)
-    g_string_append_printf (text, ": QMP stop and gdb %s.", words[stop]);
+    g_string_append_printf (text, ": %s.", _ (both[stop]));
   else
-    g_string_append_printf (text, ": QMP stop %s, gdb %s.", words[stop], words[trace]);
+    g_string_append_printf (text, ": %s, %s.", _ (stops[stop]), _ (traces[trace]));
 }
 
 static void
@@ -118,10 +140,10 @@ add_unknown (const PcdThreadReport *report, GString *text)
     n++;
   }
   if (n > 0)
-    g_string_append_printf (text, " %u of %u threads could not be judged in full: %s.", n,
+    g_string_append_printf (text, _ (" %u of %u threads could not be judged in full: %s."), n,
                             report->threads->len, reason);
   if (report->n_vcpus > (int)count_vcpus (report))
-    g_string_append_printf (text, " KVM has %d vCPUs, but only %u were matched to a thread.",
+    g_string_append_printf (text, _ (" KVM has %d vCPUs, but only %u were matched to a thread."),
                             report->n_vcpus, count_vcpus (report));
 }
 

@@ -106,17 +106,19 @@ gboolean
 pcd_trusted_config_check (const char *path, GError **error)
 {
   struct stat st;
-  char what[80];
+  char what[160];
 
   if (geteuid () != 0 || stat (path, &st) < 0 || !S_ISREG (st.st_mode))
     return TRUE;
   if (st.st_uid != 0) {
-    g_snprintf (what, sizeof what, "belongs to user %u", st.st_uid);
+    g_snprintf (what, sizeof what, _ ("belongs to user %u"), st.st_uid);
     return refuse_config (path, what, "chown root", error);
   }
   if (!(st.st_mode & S_IWOTH) && !(st.st_mode & S_IWGRP && st.st_gid != 0))
     return TRUE;
-  g_snprintf (what, sizeof what, "is writable by %s (mode %04o)",
-              st.st_mode & S_IWOTH ? "everyone" : "its group", st.st_mode & 07777);
+  g_snprintf (what, sizeof what,
+              st.st_mode & S_IWOTH ? _ ("is writable by everyone (mode %04o)")
+                                   : _ ("is writable by its group (mode %04o)"),
+              st.st_mode & 07777);
   return refuse_config (path, what, "chmod go-w", error);
 }

@@ -210,10 +210,13 @@ find_symbol (const Elf *elf, ElfW (Sym) * ret_symbol, GError **error)
       continue;
     if (ST_TYPE (ret_symbol->st_info) == STT_OBJECT)
       return TRUE;
-    return refuse (error, "exports a %s called " SYMBOL ", expected a variable",
-                   ST_TYPE (ret_symbol->st_info) == STT_FUNC ? "function" : "symbol");
+    return refuse (error,
+                   ST_TYPE (ret_symbol->st_info) == STT_FUNC
+                       ? _ ("exports a function called %s, expected a variable")
+                       : _ ("exports a symbol called %s, expected a variable"),
+                   SYMBOL);
   }
-  return refuse (error, "does not export " SYMBOL ", which every plugin must");
+  return refuse (error, _ ("does not export %s, which every plugin must"), SYMBOL);
 }
 
 /* R_*_RELATIVE of the machines that postcopyd is built for: the pointer is what the entry adds. */
@@ -292,12 +295,12 @@ pcd_elf_read_plugin (
     return FALSE;
   plugin.symbol_size = symbol.st_size;
   if (symbol.st_size < sizeof plugin.words)
-    return refuse (error,
-                   "has a " SYMBOL " of %" G_GUINT64_FORMAT " bytes, expected a PostcopydPlugin",
+    return refuse (error, _ ("has a %s of %" PRIu64 " bytes, expected a PostcopydPlugin"), SYMBOL,
                    plugin.symbol_size);
   if (!offset_of (&elf, symbol.st_value, sizeof plugin.words, &offset) ||
       !read_at (&elf, offset, plugin.words, sizeof plugin.words))
-    return refuse (error, "has a " SYMBOL " that is not in the file, expected an initialised one");
+    return refuse (error, _ ("has a %s that is not in the file, expected an initialised one"),
+                   SYMBOL);
   if (symbol.st_size >= name_offset + sizeof (gpointer))
     plugin.name = string_at (&elf, symbol.st_value + name_offset);
   if (symbol.st_size >= kind_offset + sizeof (gpointer))

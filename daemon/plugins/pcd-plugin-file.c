@@ -45,20 +45,37 @@ pcd_plugin_file_path (const char *name, const char *path)
   return path ? g_strdup (path) : g_strdup_printf (PCD_PLUGINDIR "/%s.so", name);
 }
 
+static gboolean
+refuse_writable (const struct stat *st, const char *folder, GError **error)
+{
+  const gboolean everyone = st->st_mode & S_IWOTH;
+  const guint mode = st->st_mode & 07777;
+
+  if (folder[0])
+    return refuse (error,
+                   everyone ? _ ("%s is writable by everyone (mode %04o), expected by root only")
+                            : _ ("%s is writable by its group (mode %04o), expected by root only"),
+                   folder, mode);
+  /* TRANSLATORS: this, and all that begin with "is", follow the path of a plugin */
+  return refuse (error,
+                 everyone ? _ ("is writable by everyone (mode %04o), expected by root only")
+                          : _ ("is writable by its group (mode %04o), expected by root only"),
+                 mode);
+}
+
 /* @what: of the file itself "", else the folder */
 static gboolean
 check_owner (const struct stat *st, const char *folder, GError **error)
 {
-  const char *is = folder[0] ? " is" : "is";
-
   if (st->st_uid != 0 && st->st_uid != geteuid ())
-    return refuse (error, _ ("%s%s owned by user %u, expected root"), folder, is, st->st_uid);
+    return folder[0]
+               ? refuse (error, _ ("%s is owned by user %u, expected root"), folder, st->st_uid)
+               : refuse (error, _ ("is owned by user %u, expected root"), st->st_uid);
   /* Nobody else can rename what root owns in a sticky folder. */
   if (folder[0] && st->st_mode & S_ISVTX)
     return TRUE;
   if (st->st_mode & (S_IWGRP | S_IWOTH))
-    return refuse (error, _ ("%s%s writable by %s (mode %04o), expected by root only"), folder, is,
-                   st->st_mode & S_IWOTH ? "everyone" : _ ("its group"), st->st_mode & 07777);
+    return refuse_writable (st, folder, error);
   return TRUE;
 }
 

@@ -133,7 +133,7 @@ pcd_bundle_read_manifest (const char *path, GError **error)
   if (!object ||
       json_object_get_int_member_with_default (object, "schema", 0) != PCD_SNAPSHOT_SCHEMA) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                 "%s/" PCD_BUNDLE_MANIFEST ": expected a manifest of schema %d", path,
+                 _ ("%s/%s: expected a manifest of schema %d"), path, PCD_BUNDLE_MANIFEST,
                  PCD_SNAPSHOT_SCHEMA);
     return NULL;
   }
@@ -180,7 +180,7 @@ check_part (const Check *check, JsonObject *part, guint8 *buffer, guint64 *done,
     *done += (guint64)n;
     if (check->go_on && !check->go_on (*done, check->total, check->data)) {
       close (fd);
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "%s: interrupted", path);
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("%s: interrupted"), path);
       return FALSE;
     }
   }
@@ -188,7 +188,7 @@ check_part (const Check *check, JsonObject *part, guint8 *buffer, guint64 *done,
   if (n == 0 && sum == size && g_str_equal (g_checksum_get_string (checksum), expected))
     return TRUE;
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _ ("%s: %s is damaged: its %s differs"),
-               path, name, sum == size ? "SHA-256" : _ ("size"));
+               path, name, sum == size ? _ ("SHA-256") : _ ("size"));
   return FALSE;
 }
 

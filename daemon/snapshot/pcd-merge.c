@@ -9,6 +9,7 @@
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* The destination's QEMU is started seconds before the source's counts its time; clocks of hosts
@@ -167,7 +168,7 @@ write_range (Merge *merge, const PcdRamRange *range, guint segment, GError **err
     guint64 *counter = NULL;
 
     if (merge->written % STEP == 0 && !on_read (merge->written, merge->total, merge->news)) {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "interrupted");
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("interrupted"));
       return FALSE;
     }
     merge->written += PCD_GUEST_PAGE;
@@ -211,10 +212,12 @@ write_core (Merge *merge, const char *output, GError **error)
     if (!write_range (merge, &g_array_index (ranges, PcdRamRange, i), i, error))
       return FALSE;
   if (merge->count.missing > 0 && !merge->mark_missing)
-    return refuse (error,
-                   "%" G_GUINT64_FORMAT " pages are on neither side; --mark-missing fills "
-                   "them with \"" PCD_MERGE_MARK "\"",
-                   merge->count.missing);
+    return refuse (
+        error,
+        ngettext ("%" PRIu64 " page is on neither side; --mark-missing fills it with \"%s\"",
+                  "%" PRIu64 " pages are on neither side; --mark-missing fills them with \"%s\"",
+                  (gulong)merge->count.missing),
+        merge->count.missing, PCD_MERGE_MARK);
   return pcd_core_file_commit (core, error);
 }
 
