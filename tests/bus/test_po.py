@@ -6,8 +6,11 @@ See tests/pseudo_po.py: what is not in brackets could not have been translated. 
 words, as recorded, and those of policies, are shown as they are.
 """
 import os
+import pty
 import re
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +21,7 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
 sys.path.insert(0, os.path.join(ROOT, 'tests'))
 
 import pseudo_po  # noqa: E402
-from test_bus import U1, U2, Case, ctl, end_process, wait_for  # noqa: E402
+from test_bus import CTL, U1, U2, Case, ctl, end_process, wait_for  # noqa: E402
 
 U3 = '33333333-2222-3333-4444-555555555555'
 TIME = r'\d{4}-\d\d-\d\d \S+'
@@ -26,7 +29,7 @@ WORDS = (r'(?<![\w-])(source|destination|precopy|device|postcopy|paused|recoveri
          r'gone|flowing|slow|stalled|none|network|peer-closed|operator|unknown|recover|freeze|stop|'
          r'snapshot|hold|release|notify|protect|metadata|default|done|refused|postcopy-active|'
          r'started|action|phase|flow|armed|blocked|shutdown|policy|libvirt|cause|measured|'
-         r'force-pause|destroy|gave-up|unfinished)(?![\w-])')
+         r'force-pause|destroy|unattended|gave-up|unfinished)(?![\w-])')
 # Commands are to be typed; names are the test's; and the records' own words.
 SHOWN = (TIME, r'postcopyctl [a-z -]+', r'--[a-z]+', U1, U2, U3, r'(?<![\w])(KiB|MiB|GiB)(/s)?',
          r'the script said so', r'three are blocked', r'gräte', r'cluster', r'peer lost', WORDS)
@@ -111,6 +114,59 @@ class TestSpoken(Case):
         self.said('stop', 'nobody', code=4, allowed=(r'nobody',))
         self.said('stop', 'b', '--role', 'source', code=4, allowed=(r"⟦?b⟦?", r'\bb\b'))
         self.said('sinks')
+
+    def test_top(self):
+        """In wide and narrow terminals: it starts, shows its help, and ends; all that is on the screen
+        of a wide one is translated."""
+        self.fill()
+        for columns in 200, 61, 44:
+            pid, fd = pty.fork()
+            if pid == 0:
+                os.execve(CTL, [CTL, '--bus', self.bus.address, 'top'],
+                          {**self.env, 'TERM': 'xterm', 'COLUMNS': str(columns), 'LINES': '24'})
+            try:
+                shown = self.see(fd, 'gräte')
+                self.assertIn('⟦', shown)
+                os.write(fd, b'?')
+                self.see(fd, '⟦')
+                os.write(fd, b'\x1bq')
+                self.see(fd, None)
+                status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                pid = 0
+            finally:
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+                os.close(fd)
+            self.assertEqual(status, 0, columns)
+            self.assertNotIn('\ufffd', shown)
+            if columns == 200:
+                self.check_screen(shown)
+
+    def check_screen(self, shown):
+        """@shown: with what xterm is told; words that were cut off have lost a bracket."""
+        for line in re.split(r'\x1b\[\d*(?:;\d*)?[Hd]|[\r\n]+', shown):
+            plain = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]|\x1b[(][A-Z0-9]|\x1b[>=78]', ' ', line)
+            self.assertEqual(pseudo_po.leftovers(
+                plain, (r'⟦[^⟦⟧]*…', r'[▁▂▃▄▅▆▇█]+', *SHOWN, r'\b(src|dst)\b', r'\w*…', r'\b\d\w*')), [])
+
+    def see(self, fd, text):
+        """What came until @text has, %None for the end."""
+        got, end = b'', time.monotonic() + 30
+        while time.monotonic() < end:
+            if not select.select([fd], [], [], 1)[0]:
+                continue
+            try:
+                piece = os.read(fd, 65536)
+            except OSError:
+                piece = b''
+            got += piece
+            come = text and text.encode() in got and not select.select([fd], [], [], .3)[0]
+            if come or text is None and not piece:
+                return got.decode()
+            if not piece:
+                break
+        return self.fail(f'{text} did not come: {got!r}')
 
     def test_journal(self):
         """A real one, written by the samples of the schemas' test."""
