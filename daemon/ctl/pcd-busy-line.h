@@ -31,7 +31,4 @@ typedef struct {
  */
 char *pcd_busy_line (const PcdBusyView *view, guint columns);
 
-/* Columns that @text takes on a terminal. */
-guint pcd_busy_width (const char *text);
-
 G_END_DECLS

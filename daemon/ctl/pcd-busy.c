@@ -2,6 +2,7 @@
 /* A thread that draws now and then, and a signal handler that leaves a clean line behind. */
 #include "ctl/pcd-busy.h"
 
+#include "core/pcd-text.h"
 #include "ctl/pcd-busy-line.h"
 
 #include <glib/gi18n.h>
@@ -136,7 +137,7 @@ draw (PcdBusy *self)
                              .progress = self->progress,
                              .elapsed_usec = g_get_monotonic_time () - self->began };
   g_autofree char *line = pcd_busy_line (&view, terminal_columns ());
-  const guint width = pcd_busy_width (line);
+  const guint width = pcd_text_width (line);
 
   if (g_strcmp0 (line, self->line) == 0 || !is_in_front () ||
       (self->flags & PCD_BUSY_YIELD && is_talking ()))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the line of progress says in the room there is. */
+#include "core/pcd-text.h"
 #include "ctl/pcd-busy-line.h"
 
 static void
@@ -38,7 +39,7 @@ test_lines (void)
     g_autofree char *line = pcd_busy_line (&view, table[i].columns);
 
     g_test_message ("%u: '%s'", i, line);
-    g_assert_true (pcd_busy_width (line) < MAX (table[i].columns, 1));
+    g_assert_true (pcd_text_width (line) < MAX (table[i].columns, 1));
     g_assert_cmpstr (line, ==, table[i].line);
   }
 }
@@ -52,7 +53,7 @@ test_every_width (void)
       g_autofree char *line = pcd_busy_line (&view, columns);
 
       g_assert_true (g_utf8_validate (line, -1, NULL));
-      g_assert_true (pcd_busy_width (line) < MAX (columns, 1));
+      g_assert_true (pcd_text_width (line) < MAX (columns, 1));
     }
 }
 
