@@ -89,8 +89,14 @@ pcd_recover_accept (Attempt *a, char **ret_message)
     return FALSE;
   }
   for (gint64 until = g_get_monotonic_time () + CONNECT_USEC; g_get_monotonic_time () < until;) {
-    if (pcd_recover_has_left_paused (a))
+    gboolean gone;
+
+    if (pcd_recover_has_left_paused (a, &gone))
       return TRUE;
+    if (gone) {
+      *ret_message = g_strdup (PCD_RECOVER_GONE);
+      return FALSE;
+    }
     g_usleep (PCD_RECOVER_POLL_USEC);
   }
   *ret_message = g_strdup_printf ("QEMU does not reach %s port %u, where the destination listens",

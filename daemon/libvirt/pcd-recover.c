@@ -34,7 +34,7 @@ pcd_recover_judge_status (PcdQemuStatus status,
   case PCD_QEMU_COMPLETED:
     if (g_str_equal (word, PCD_VIR_QMP_GONE)) { /* killed, or recovered by another and over */
       *ret_outcome = PCD_OUTCOME_REFUSED;
-      *ret_reason = g_strdup ("the domain is not on this host any more");
+      *ret_reason = g_strdup (PCD_RECOVER_GONE);
       return FALSE;
     }
     *ret_outcome = PCD_OUTCOME_DONE;
@@ -258,8 +258,7 @@ pcd_recover_run (const PcdRecoverRequest *request, char **ret_reason)
     gboolean gone = last && last->code == VIR_ERR_NO_DOMAIN;
 
     pcd_vir_set_error (&error, "libvirt here");
-    *ret_reason =
-        gone ? g_strdup ("the domain is not on this host any more") : g_strdup (error->message);
+    *ret_reason = gone ? g_strdup (PCD_RECOVER_GONE) : g_strdup (error->message);
     return gone ? PCD_OUTCOME_REFUSED : PCD_OUTCOME_FAILED;
   }
   PcdOutcome outcome = run_on_domain (&attempt, ret_reason);
