@@ -83,7 +83,7 @@ def link_5s(lab):
     heal_and_recover(lab, "link-down", 5)
 
 
-@case("act-recover-drop-8s")
+@case("long-act-recover-drop-8s")
 def drop_8s(lab):
     """Packets silently dropped for 8 s, so nothing tells of the heal: the same."""
     heal_and_recover(lab, "drop", 8)
@@ -106,7 +106,7 @@ def alternate(lab):
     paused.completes()
 
 
-@case("act-recover-second-cut")
+@case("long-act-recover-second-cut")
 def second_cut(lab):
     """The network dies again during the recovery, and heals: recovering within 2 s again."""
     paused = Paused(lab, "drop")

@@ -75,7 +75,7 @@ def recover_5s(lab):
     assert took <= 2.0
 
 
-@case("respond-recover-4-vcpus")
+@case("long-respond-recover-4-vcpus")
 def recover_4_vcpus(lab):
     """The same with 4 vCPUs."""
     took = cut_and_heal(lab, 5, vcpus=4)
