@@ -10,7 +10,8 @@
 
 #define DEADLINE_MSEC 5000
 #define RETRY_MSEC    1000
-#define SETTLE_MSEC   250 /* several signals belong to one change */
+#define SETTLE_MSEC   250  /* several signals belong to one change */
+#define REST_MSEC     2000 /* at most, between two questions while there are changes to see */
 
 struct _PcdTopLink {
   char *address;
@@ -96,8 +97,10 @@ on_state (PcdClientState *state, const GError *error, gpointer data)
     refresh_in (self, RETRY_MSEC);
     return;
   }
+  /* A daemon that is slow to answer is asked for a quarter of its time, but a picture that nobody
+   * can act on any more is worse than a busy daemon. */
   if (self->again)
-    refresh_in (self, MAX (SETTLE_MSEC, (guint)(3 * took / G_TIME_SPAN_MILLISECOND)));
+    refresh_in (self, (guint)CLAMP (3 * took / G_TIME_SPAN_MILLISECOND, SETTLE_MSEC, REST_MSEC));
   self->user->state (state, self->data);
 }
 

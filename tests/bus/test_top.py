@@ -69,6 +69,10 @@ class TestTop(Case):
             raise AssertionError(f'{words} without {gone} not seen on\n{screen}') from error
         return screen
 
+    def wait_row(self, name, word):
+        wait_for(lambda: any(word in row for row in self.screen().splitlines()[2:-3]
+                             if row[2:].startswith(name + ' ')), f'{name} with {word}', PATIENCE)
+
     def start(self, *words, prefix=''):
         self.before = self.stty()
         self.keys('-l', f'clear; {prefix} {shlex.quote(CTL)} --bus {self.bus.address} top; '
@@ -320,8 +324,8 @@ class TestTop(Case):
             daemon.tell(*(f'migration {n} postcopy flowing none no {(b + blocked) % 5}'
                           for b, n in enumerate(names[100:120])))
             daemon.tell(f'migration {names[1]} postcopy flowing none no {blocked}')
-            self.wait('vm001: ', f' {blocked}/4')
-            rows = self.screen().splitlines()[2:-3]
+            self.wait_row('vm001', f' {blocked}/4')
+            rows = self.wait('vm001: ').splitlines()[2:-3]
             self.assertEqual(sum('vm001 ' in row for row in rows), 1, rows)
         daemon.tell(f'remove {names[1].rsplit(" ", 1)[0]}')
         self.wait('499 migrations', gone=['vm001'])
