@@ -116,6 +116,21 @@ add_time (JsonBuilder *builder, const char *name, gint64 usec)
   pcd_json_add_string (builder, name, time);
 }
 
+/* The ends of a connection, and what is on its way. */
+static void
+add_ends (JsonBuilder *builder, const char *local, const char *remote)
+{
+  pcd_json_add_string (builder, "local", local);
+  pcd_json_add_string (builder, "remote", remote);
+}
+
+static void
+add_under_way (JsonBuilder *builder, guint unacked, guint retransmits)
+{
+  pcd_json_add_int (builder, "unacked", unacked);
+  pcd_json_add_int (builder, "retransmits", retransmits);
+}
+
 static void
 add_sockets (JsonBuilder *builder, const GPtrArray *sockets)
 {
@@ -124,12 +139,10 @@ add_sockets (JsonBuilder *builder, const GPtrArray *sockets)
   for (guint i = 0; i < sockets->len; i++) {
     const PcdClientSocket *s = g_ptr_array_index (sockets, i);
     json_builder_begin_object (builder);
-    pcd_json_add_string (builder, "local", s->local);
-    pcd_json_add_string (builder, "remote", s->remote);
+    add_ends (builder, s->local, s->remote);
     pcd_json_add_boolean (builder, "armed", s->armed);
     pcd_json_add_int (builder, "heard-usec", s->heard_usec);
-    pcd_json_add_int (builder, "unacked", s->unacked);
-    pcd_json_add_int (builder, "retransmits", s->retransmits);
+    add_under_way (builder, s->unacked, s->retransmits);
     json_builder_end_object (builder);
   }
   json_builder_end_array (builder);
@@ -155,13 +168,11 @@ add_lost (JsonBuilder *builder, const PcdClientLost *lost)
     return;
   }
   json_builder_begin_object (builder);
-  pcd_json_add_string (builder, "local", lost->local);
-  pcd_json_add_string (builder, "remote", lost->remote);
+  add_ends (builder, lost->local, lost->remote);
   pcd_json_add_string (builder, "interface", lost->interface);
   add_time_if_known (builder, "heard", lost->heard);
   add_time_if_known (builder, "acknowledged", lost->acked);
-  pcd_json_add_int (builder, "unacked", lost->unacked);
-  pcd_json_add_int (builder, "retransmits", lost->retransmits);
+  add_under_way (builder, lost->unacked, lost->retransmits);
   json_builder_end_object (builder);
 }
 
