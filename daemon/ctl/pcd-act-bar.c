@@ -13,8 +13,8 @@
 typedef struct {
   PcdClient *client;
   const PcdClientMigration *migration;
+  const PcdClientQuestion *question;
   const char *action;
-  int timeout_msec;
   GMainLoop *loop;
   GVariant **reply;
   int exit_code;
@@ -63,17 +63,16 @@ on_answer (GVariant *reply, const GError *error, gpointer data)
   g_clear_pointer (&self->busy, pcd_busy_end);
   if (reply)
     *self->reply = g_variant_ref (reply);
-  self->exit_code = reply ? PCD_EXIT_DONE
-                          : pcd_client_tell_error (self->client, "Act", self->timeout_msec, error);
+  self->exit_code =
+      reply ? PCD_EXIT_DONE : pcd_client_tell_error (self->client, self->question, error);
   g_main_loop_quit (self->loop);
 }
 
 int
 pcd_act_with_bar (PcdClient *client,
                   const PcdClientMigration *migration,
+                  const PcdClientQuestion *question,
                   const char *action,
-                  GVariant *order,
-                  int timeout_msec,
                   GVariant **ret_reply)
 {
   /* Of its own: signals of the daemon, which call for nothing here, wait meanwhile. */
@@ -82,8 +81,8 @@ pcd_act_with_bar (PcdClient *client,
   g_autoptr (GSource) tick = g_timeout_source_new (TICK_MSEC);
   Bar self = { .client = client,
                .migration = migration,
+               .question = question,
                .action = action,
-               .timeout_msec = timeout_msec,
                .loop = loop,
                .reply = ret_reply };
 
@@ -93,7 +92,7 @@ pcd_act_with_bar (PcdClient *client,
   g_main_context_push_thread_default (context);
   g_source_set_callback (tick, on_tick, &self, NULL);
   g_source_attach (tick, context);
-  pcd_client_ask (client, migration->path, "Act", order, "(ss)", timeout_msec, on_answer, &self);
+  pcd_client_ask (client, question, on_answer, &self);
   g_main_loop_run (loop);
   pcd_busy_end (self.busy);
   g_source_destroy (tick);

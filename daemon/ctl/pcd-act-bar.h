@@ -10,8 +10,8 @@ G_BEGIN_DECLS
 
 /**
  * pcd_act_with_bar:
- * @action: the first of @order
- * @order: arguments of Act ()
+ * @question: Act (), on @migration
+ * @action: the first of its arguments
  * @ret_reply: (out) (transfer full): (ss)
  *
  * As pcd_client_call () of Act (), with a line on standard error meanwhile, if that is a terminal:
@@ -21,9 +21,8 @@ G_BEGIN_DECLS
  */
 int pcd_act_with_bar (PcdClient *client,
                       const PcdClientMigration *migration,
+                      const PcdClientQuestion *question,
                       const char *action,
-                      GVariant *order,
-                      int timeout_msec,
                       GVariant **ret_reply);
 
 G_END_DECLS

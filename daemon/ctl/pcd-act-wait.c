@@ -194,16 +194,27 @@ on_failed (Wait *self, const char *outcome, const char *reason)
   self->again_usec = MIN (self->again_usec * 2, AGAIN_LAST_USEC);
 }
 
+static PcdClientQuestion
+question_of (const Wait *self)
+{
+  return (PcdClientQuestion){ .path = self->path,
+                              .method = "Act",
+                              .arguments = self->order,
+                              .reply_type = "(ss)",
+                              .timeout_msec = ANSWER_MSEC };
+}
+
 static void
 on_answer (GVariant *reply, const GError *error, gpointer data)
 {
   Wait *self = data;
+  const PcdClientQuestion question = question_of (self);
   const char *outcome = NULL, *reason = NULL;
 
   self->asking = FALSE;
   if (!reply) {
     pcd_busy_clear (self->busy);
-    end (self, pcd_client_tell_error (self->client, "Act", ANSWER_MSEC, error));
+    end (self, pcd_client_tell_error (self->client, &question, error));
     return;
   }
   g_variant_get (reply, "(&s&s)", &outcome, &reason);
@@ -220,10 +231,11 @@ on_answer (GVariant *reply, const GError *error, gpointer data)
 static void
 ask (Wait *self)
 {
+  const PcdClientQuestion question = question_of (self);
+
   self->asking = TRUE;
   self->again_at = 0;
-  pcd_client_ask (self->client, self->path, "Act", self->order, "(ss)", ANSWER_MSEC, on_answer,
-                  self);
+  pcd_client_ask (self->client, &question, on_answer, self);
 }
 
 static void

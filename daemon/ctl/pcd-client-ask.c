@@ -9,43 +9,44 @@ typedef struct {
   PcdClientAnswer answer;
   gpointer data;
   GDestroyNotify data_free;
-} Question;
+} Waiting;
 
 static void
 on_answer (GObject *source, GAsyncResult *result, gpointer data)
 {
-  g_autofree Question *question = data;
+  g_autofree Waiting *waiting = data;
   g_autoptr (GError) error = NULL;
   g_autoptr (GVariant) reply =
       g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
 
   /* Who asked may be gone then. */
   if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    question->answer (reply, error, question->data);
-  if (question->data_free)
-    question->data_free (question->data);
+    waiting->answer (reply, error, waiting->data);
+  if (waiting->data_free)
+    waiting->data_free (waiting->data);
+}
+
+const char *
+pcd_client_question_get_interface (const PcdClientQuestion *question)
+{
+  return question->interface ?: "org.postcopyd.Migration1";
 }
 
 void
 pcd_client_aim_ask (const PcdClientAim *aim,
-                    const char *path,
-                    const char *interface,
-                    const char *method,
-                    GVariant *arguments,
-                    const char *reply_type,
-                    int timeout_msec,
+                    const PcdClientQuestion *question,
                     PcdClientAnswer answer,
                     gpointer data,
                     GDestroyNotify data_free)
 {
-  Question *question = g_new0 (Question, 1);
+  Waiting *waiting = g_new0 (Waiting, 1);
 
   (void)pcd_bus_error_quark ();
-  *question = (Question){ answer, data, data_free };
+  *waiting = (Waiting){ answer, data, data_free };
   g_dbus_connection_call (
-      aim->connection, aim->owner, path, interface, method, arguments, G_VARIANT_TYPE (reply_type),
-      G_DBUS_CALL_FLAGS_NO_AUTO_START | G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
-      timeout_msec, aim->cancellable, on_answer, question);
+      aim->connection, aim->owner, question->path, pcd_client_question_get_interface (question),
+      question->method, question->arguments, G_VARIANT_TYPE (question->reply_type),
+      PCD_CLIENT_ASK_FLAGS, question->timeout_msec, aim->cancellable, on_answer, waiting);
 }
 
 /* ---- everything ---- */
@@ -56,49 +57,53 @@ typedef struct {
   PcdClientStateAnswer answer;
   gpointer data;
   GVariant *objects; /* half of the answer */
-} StateQuestion;
+} WaitingState;
 
 static void
-state_question_clear (gpointer data)
+state_clear (gpointer data)
 {
-  StateQuestion *question = data;
+  WaitingState *self = data;
 
-  g_object_unref (question->aim.connection);
-  g_free ((char *)question->aim.owner);
-  g_object_unref (question->aim.cancellable);
-  g_clear_pointer (&question->objects, g_variant_unref);
+  g_object_unref (self->aim.connection);
+  g_free ((char *)self->aim.owner);
+  g_object_unref (self->aim.cancellable);
+  g_clear_pointer (&self->objects, g_variant_unref);
 }
 
 static void
-state_question_unref (gpointer data)
+state_unref (gpointer data)
 {
-  g_rc_box_release_full (data, state_question_clear);
+  g_rc_box_release_full (data, state_clear);
 }
 
 static void
 on_manager (GVariant *reply, const GError *error, gpointer data)
 {
-  StateQuestion *question = data;
+  WaitingState *self = data;
 
-  question->answer (reply ? pcd_client_state_parse (reply, question->objects) : NULL, error,
-                    question->data);
+  self->answer (reply ? pcd_client_state_parse (reply, self->objects) : NULL, error, self->data);
 }
 
 static void
 on_objects (GVariant *reply, const GError *error, gpointer data)
 {
-  StateQuestion *question = data;
+  WaitingState *self = data;
 
   if (!reply) {
-    question->answer (NULL, error, question->data);
+    self->answer (NULL, error, self->data);
     return;
   }
-  question->objects = g_variant_ref (reply);
+  self->objects = g_variant_ref (reply);
   /* The connection to libvirt is asked last: if it was lost in between, the rows are called old. */
-  pcd_client_aim_ask (&question->aim, PCD_BUS_PATH, "org.freedesktop.DBus.Properties", "GetAll",
-                      g_variant_new ("(s)", "org.postcopyd.Manager1"), "(a{sv})",
-                      question->timeout_msec, on_manager, g_rc_box_acquire (question),
-                      state_question_unref);
+  const PcdClientQuestion manager = {
+    .path = PCD_BUS_PATH,
+    .interface = "org.freedesktop.DBus.Properties",
+    .method = "GetAll",
+    .arguments = g_variant_new ("(s)", "org.postcopyd.Manager1"),
+    .reply_type = "(a{sv})",
+    .timeout_msec = self->timeout_msec,
+  };
+  pcd_client_aim_ask (&self->aim, &manager, on_manager, g_rc_box_acquire (self), state_unref);
 }
 
 void
@@ -107,15 +112,20 @@ pcd_client_aim_ask_state (const PcdClientAim *aim,
                           PcdClientStateAnswer answer,
                           gpointer data)
 {
-  StateQuestion *question = g_rc_box_new0 (StateQuestion);
+  const PcdClientQuestion objects = {
+    .path = PCD_BUS_PATH,
+    .interface = "org.freedesktop.DBus.ObjectManager",
+    .method = "GetManagedObjects",
+    .reply_type = "(a{oa{sa{sv}}})",
+    .timeout_msec = timeout_msec,
+  };
+  WaitingState *self = g_rc_box_new0 (WaitingState);
 
-  question->aim.connection = g_object_ref (aim->connection);
-  question->aim.owner = g_strdup (aim->owner);
-  question->aim.cancellable = g_object_ref (aim->cancellable);
-  question->timeout_msec = timeout_msec;
-  question->answer = answer;
-  question->data = data;
-  pcd_client_aim_ask (aim, PCD_BUS_PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects",
-                      NULL, "(a{oa{sa{sv}}})", timeout_msec, on_objects, question,
-                      state_question_unref);
+  self->aim.connection = g_object_ref (aim->connection);
+  self->aim.owner = g_strdup (aim->owner);
+  self->aim.cancellable = g_object_ref (aim->cancellable);
+  self->timeout_msec = timeout_msec;
+  self->answer = answer;
+  self->data = data;
+  pcd_client_aim_ask (aim, &objects, on_objects, self, state_unref);
 }

@@ -21,6 +21,31 @@ typedef struct {
 } PcdClientAim;
 
 /**
+ * PcdClientQuestion: a call of one of the daemon's methods. Who asks keeps it and its strings,
+ * which need not outlive the call that is given it.
+ * @path: object of the daemon
+ * @interface: (nullable): %NULL for "org.postcopyd.Migration1"
+ * @arguments: (nullable): consumed if floating, so that such a question is asked once
+ * @reply_type: such as "(ss)"
+ * @timeout_msec: for the answer
+ */
+typedef struct {
+  const char *path;
+  const char *interface;
+  const char *method;
+  GVariant *arguments;
+  const char *reply_type;
+  int timeout_msec;
+} PcdClientQuestion;
+
+/* Of all calls that may change something: polkit may ask a person then. */
+#define PCD_CLIENT_ASK_FLAGS                                                                       \
+  (G_DBUS_CALL_FLAGS_NO_AUTO_START | G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION)
+
+/* The interface that is asked, also where @question leaves it out. */
+const char *pcd_client_question_get_interface (const PcdClientQuestion *question);
+
+/**
  * PcdClientAnswer:
  * @reply: (nullable): the answer, or %NULL and @error
  */
@@ -28,19 +53,11 @@ typedef void (*PcdClientAnswer) (GVariant *reply, const GError *error, gpointer 
 
 /**
  * pcd_client_aim_ask:
- * @path: object of the daemon
- * @arguments: (nullable): consumed if floating
- * @reply_type: such as "(ss)"
  * @answer: called from the thread's default context, once, unless cancelled
  * @data_free: (nullable): frees @data in any case
  */
 void pcd_client_aim_ask (const PcdClientAim *aim,
-                         const char *path,
-                         const char *interface,
-                         const char *method,
-                         GVariant *arguments,
-                         const char *reply_type,
-                         int timeout_msec,
+                         const PcdClientQuestion *question,
                          PcdClientAnswer answer,
                          gpointer data,
                          GDestroyNotify data_free);

@@ -17,7 +17,7 @@ typedef struct {
 typedef struct {
   Round *round;
   PcdClientMigration *migration;
-} Question;
+} Asked;
 
 gboolean
 pcd_client_has_progress (const PcdClientMigration *migration)
@@ -33,8 +33,8 @@ pcd_client_has_progress (const PcdClientMigration *migration)
 static void
 on_answer (GVariant *reply, const GError *error, gpointer data)
 {
-  g_autofree Question *question = data;
-  PcdClientMigration *migration = question->migration;
+  g_autofree Asked *asked = data;
+  PcdClientMigration *migration = asked->migration;
 
   migration->asked = TRUE;
   if (reply)
@@ -43,8 +43,8 @@ on_answer (GVariant *reply, const GError *error, gpointer data)
     migration->problem = g_strdup (_ ("the migration is gone, or this postcopyd cannot say"));
   else
     migration->problem = g_strdup (_ ("postcopyd did not answer"));
-  if (--question->round->waiting == 0)
-    g_main_loop_quit (question->round->loop);
+  if (--asked->round->waiting == 0)
+    g_main_loop_quit (asked->round->loop);
 }
 
 void
@@ -62,11 +62,14 @@ pcd_client_ask_progress (PcdClient *client, const PcdClientState *state, const c
 
     if (!pcd_show_matches (migration, domain) || !pcd_client_has_progress (migration))
       continue;
-    Question *question = g_new0 (Question, 1);
-    *question = (Question){ &round, migration };
+    const PcdClientQuestion question = { .path = migration->path,
+                                         .method = "GetProgress",
+                                         .reply_type = "(a{sv})",
+                                         .timeout_msec = DEADLINE_MSEC };
+    Asked *asked = g_new0 (Asked, 1);
+    *asked = (Asked){ &round, migration };
     round.waiting++;
-    pcd_client_ask (client, migration->path, "GetProgress", NULL, "(a{sv})", DEADLINE_MSEC,
-                    on_answer, question);
+    pcd_client_ask (client, &question, on_answer, asked);
   }
   if (round.waiting > 0)
     g_main_loop_run (loop);

@@ -299,43 +299,31 @@ complain_answer (PcdClient *self, const char *method, GError *error)
 
 void
 pcd_client_ask (PcdClient *self,
-                const char *path,
-                const char *method,
-                GVariant *arguments,
-                const char *reply_type,
-                int timeout_msec,
+                const PcdClientQuestion *question,
                 PcdClientAnswer answer,
                 gpointer data)
 {
   const PcdClientAim aim = { self->connection, self->owner, self->cancellable };
 
-  self->acts |= !g_str_has_prefix (method, "Get");
-  pcd_client_aim_ask (&aim, path, "org.postcopyd.Migration1", method, arguments, reply_type,
-                      timeout_msec, answer, data, NULL);
+  self->acts |= !g_str_has_prefix (question->method, "Get");
+  pcd_client_aim_ask (&aim, question, answer, data, NULL);
 }
 
 int
-pcd_client_tell_error (PcdClient *self, const char *method, int timeout_msec, const GError *error)
+pcd_client_tell_error (PcdClient *self, const PcdClientQuestion *question, const GError *error)
 {
   g_autoptr (GError) copy = g_error_copy (error);
 
   if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
-    return complain_answer (self, method, copy);
-  g_autofree char *reason =
-      g_strdup_printf (_ ("it did not answer within %.3g s"), (double)timeout_msec / 1000);
+    return complain_answer (self, question->method, copy);
+  g_autofree char *reason = g_strdup_printf (_ ("it did not answer within %.3g s"),
+                                             (double)question->timeout_msec / 1000);
   complain (self, reason);
   return PCD_EXIT_NO_DAEMON;
 }
 
 int
-pcd_client_call (PcdClient *self,
-                 const char *path,
-                 const char *interface,
-                 const char *method,
-                 GVariant *arguments,
-                 const char *reply_type,
-                 int timeout_msec,
-                 GVariant **ret_reply)
+pcd_client_call (PcdClient *self, const PcdClientQuestion *question, GVariant **ret_reply)
 {
   g_autoptr (GError) error = NULL;
 
@@ -343,13 +331,12 @@ pcd_client_call (PcdClient *self,
   self->acts = TRUE;
   PcdBusy *busy = begin_waiting (self);
   g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
-      self->connection, self->owner, path, interface, method, arguments,
-      G_VARIANT_TYPE (reply_type),
-      G_DBUS_CALL_FLAGS_NO_AUTO_START | G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
-      timeout_msec, NULL, &error);
+      self->connection, self->owner, question->path, pcd_client_question_get_interface (question),
+      question->method, question->arguments, G_VARIANT_TYPE (question->reply_type),
+      PCD_CLIENT_ASK_FLAGS, question->timeout_msec, NULL, &error);
   pcd_busy_end (busy);
   if (!reply)
-    return pcd_client_tell_error (self, method, timeout_msec, error);
+    return pcd_client_tell_error (self, question, error);
   if (ret_reply)
     *ret_reply = g_steal_pointer (&reply);
   return PCD_EXIT_DONE;
@@ -365,9 +352,7 @@ pcd_client_open_debug_output (PcdClient *self, const char *path, int *ret_fd)
   (void)pcd_bus_error_quark ();
   g_autoptr (GVariant) reply = g_dbus_connection_call_with_unix_fd_list_sync (
       self->connection, self->owner, path, "org.postcopyd.Migration1", "OpenDebugOutput", NULL,
-      G_VARIANT_TYPE ("(hs)"),
-      G_DBUS_CALL_FLAGS_NO_AUTO_START | G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
-      OPEN_TIMEOUT_MSEC, NULL, &fds, NULL, &error);
+      G_VARIANT_TYPE ("(hs)"), PCD_CLIENT_ASK_FLAGS, OPEN_TIMEOUT_MSEC, NULL, &fds, NULL, &error);
   if (!reply)
     return complain_answer (self, "OpenDebugOutput", error);
   g_variant_get (reply, "(h&s)", &handle, NULL);

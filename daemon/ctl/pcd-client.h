@@ -58,54 +58,35 @@ GStrv pcd_client_get_records (PcdClient *client);
 
 /**
  * pcd_client_call:
- * @path: object of the daemon
- * @interface: such as "org.postcopyd.Migration1"
- * @arguments: (nullable): consumed if floating
- * @reply_type: such as "(ss)"
- * @timeout_msec: for the answer
  * @ret_reply: (out) (optional): the answer, if there is one
  *
  * Calls a method that changes something. An error that the daemon answers is printed.
  *
  * Returns: the exit code, %PCD_EXIT_DONE if there is an answer
  */
-int pcd_client_call (PcdClient *client,
-                     const char *path,
-                     const char *interface,
-                     const char *method,
-                     GVariant *arguments,
-                     const char *reply_type,
-                     int timeout_msec,
-                     GVariant **ret_reply);
+int pcd_client_call (PcdClient *client, const PcdClientQuestion *question, GVariant **ret_reply);
 
 /**
  * pcd_client_ask:
- * @path: object of a migration
- * @method: of org.postcopyd.Migration1
  * @answer: called from the thread's default context, once; never after pcd_client_free ()
  *
  * As pcd_client_call (), but does not wait, and prints nothing.
  */
 void pcd_client_ask (PcdClient *client,
-                     const char *path,
-                     const char *method,
-                     GVariant *arguments,
-                     const char *reply_type,
-                     int timeout_msec,
+                     const PcdClientQuestion *question,
                      PcdClientAnswer answer,
                      gpointer data);
 
 /**
  * pcd_client_tell_error:
+ * @question: its @arguments may be gone
  *
  * Prints what pcd_client_ask () could not do.
  *
  * Returns: the exit code
  */
-int pcd_client_tell_error (PcdClient *client,
-                           const char *method,
-                           int timeout_msec,
-                           const GError *error);
+int
+pcd_client_tell_error (PcdClient *client, const PcdClientQuestion *question, const GError *error);
 
 /**
  * pcd_client_open_debug_output:

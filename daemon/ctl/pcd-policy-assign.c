@@ -27,8 +27,14 @@ assign_migration (
     return exit_code;
   if (!migration || pcd_show_has_ended (migration))
     return -1;
-  exit_code = pcd_client_call (client, migration->path, "org.postcopyd.Migration1", "SetPolicy",
-                               g_variant_new ("(s)", policy ?: ""), "()", ANSWER_MSEC, NULL);
+  const PcdClientQuestion question = {
+    .path = migration->path,
+    .method = "SetPolicy",
+    .arguments = g_variant_new ("(s)", policy ?: ""),
+    .reply_type = "()",
+    .timeout_msec = ANSWER_MSEC,
+  };
+  exit_code = pcd_client_call (client, &question, NULL);
   if (exit_code == PCD_EXIT_DONE && policy)
     g_print (_ ("%s: policy %s, for the migration under way\n"), domain, policy);
   else if (exit_code == PCD_EXIT_DONE)

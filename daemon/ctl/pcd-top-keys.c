@@ -56,13 +56,18 @@ static void
 act (PcdTop *self)
 {
   const gboolean is_act = g_str_equal (self->method, "Act");
-  GVariant *arguments = is_act ? g_variant_new ("(sa{sv})", "recover", NULL) : NULL;
+  const PcdClientQuestion question = {
+    .path = self->path,
+    .method = self->method,
+    .arguments = is_act ? g_variant_new ("(sa{sv})", "recover", NULL) : NULL,
+    .reply_type = is_act ? "(ss)" : "()",
+    .timeout_msec = ANSWER_MSEC,
+  };
   Order *order = g_new0 (Order, 1);
 
   *order = (Order){ self, g_strdup (self->name), self->word };
   pcd_top_say (self, _ ("%s: %s: asked"), self->name, self->word);
-  if (!pcd_top_link_ask (self->link, self->path, self->method, arguments, is_act ? "(ss)" : "()",
-                         ANSWER_MSEC, on_outcome, order, order_free))
+  if (!pcd_top_link_ask (self->link, &question, on_outcome, order, order_free))
     pcd_top_say (self, _ ("%s: %s: not asked: %s"), self->name, self->word,
                  self->lost ?: _ ("postcopyd is not there"));
 }

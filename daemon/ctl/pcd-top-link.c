@@ -234,23 +234,18 @@ pcd_top_link_free (PcdTopLink *self)
 
 gboolean
 pcd_top_link_ask (PcdTopLink *self,
-                  const char *path,
-                  const char *method,
-                  GVariant *arguments,
-                  const char *reply_type,
-                  int timeout_msec,
+                  const PcdClientQuestion *question,
                   PcdClientAnswer answer,
                   gpointer data,
                   GDestroyNotify data_free)
 {
   if (!self->owner) {
-    if (arguments)
-      g_variant_unref (g_variant_ref_sink (arguments));
+    if (question->arguments)
+      g_variant_unref (g_variant_ref_sink (question->arguments));
     data_free (data);
     return FALSE;
   }
   const PcdClientAim aim = aim_of (self);
-  pcd_client_aim_ask (&aim, path, "org.postcopyd.Migration1", method, arguments, reply_type,
-                      timeout_msec, answer, data, data_free);
+  pcd_client_aim_ask (&aim, question, answer, data, data_free);
   return TRUE;
 }

@@ -25,20 +25,14 @@ void pcd_top_link_free (PcdTopLink *link);
 
 /**
  * pcd_top_link_ask:
- * @path: object of a migration
- * @method: of org.postcopyd.Migration1
- * @arguments: (nullable): consumed if floating
+ * @question: its @arguments are consumed in any case
  * @answer: called once, unless the link is freed before
  * @data_free: frees @data in any case
  *
  * Returns: %FALSE if there is no daemon to ask; @answer is not called then
  */
 gboolean pcd_top_link_ask (PcdTopLink *link,
-                           const char *path,
-                           const char *method,
-                           GVariant *arguments,
-                           const char *reply_type,
-                           int timeout_msec,
+                           const PcdClientQuestion *question,
                            PcdClientAnswer answer,
                            gpointer data,
                            GDestroyNotify data_free);

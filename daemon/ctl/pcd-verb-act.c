@@ -248,12 +248,17 @@ act (const PcdCtl *ctl,
   const gint64 limit = options->timeout_usec ? options->timeout_usec + GRACE_USEC : usual;
   g_autoptr (GVariant) reply = NULL;
   const char *outcome = NULL, *reason = NULL;
-  const int msec = (int)(limit / G_TIME_SPAN_MILLISECOND);
+  const PcdClientQuestion question = {
+    .path = migration->path,
+    .method = "Act",
+    .arguments = to_variant (options),
+    .reply_type = "(ss)",
+    .timeout_msec = (int)(limit / G_TIME_SPAN_MILLISECOND),
+  };
   const gboolean bar = !ctl->quiet && !options->dry_run && pcd_busy_can_draw ();
-  int exit_code = bar ? pcd_act_with_bar (client, migration, pcd_action_to_string (options->action),
-                                          to_variant (options), msec, &reply)
-                      : pcd_client_call (client, migration->path, "org.postcopyd.Migration1", "Act",
-                                         to_variant (options), "(ss)", msec, &reply);
+  int exit_code = bar ? pcd_act_with_bar (client, migration, &question,
+                                          pcd_action_to_string (options->action), &reply)
+                      : pcd_client_call (client, &question, &reply);
 
   if (exit_code != PCD_EXIT_DONE)
     return exit_code;

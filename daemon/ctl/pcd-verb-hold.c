@@ -42,8 +42,10 @@ run (const PcdCtl *ctl,
       pcd_pick_migration (ctl, state, argv[1], role, PCD_PICK_ANY_ROLE, &exit_code);
   if (!migration)
     return exit_code;
-  exit_code = pcd_client_call (client, migration->path, "org.postcopyd.Migration1", method, NULL,
-                               "()", ANSWER_MSEC, NULL);
+  const PcdClientQuestion question = {
+    .path = migration->path, .method = method, .reply_type = "()", .timeout_msec = ANSWER_MSEC
+  };
+  exit_code = pcd_client_call (client, &question, NULL);
   if (exit_code == PCD_EXIT_DONE) {
     g_autofree char *name = pcd_text_printable (migration->name);
     g_print ("%s: %s\n", name, done);

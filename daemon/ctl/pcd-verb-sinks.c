@@ -90,8 +90,14 @@ run (const PcdCtl *ctl, int argc, char **argv)
   g_autoptr (PcdClient) client = pcd_client_open (ctl, &exit_code);
   if (!client)
     return exit_code;
-  exit_code = pcd_client_call (client, PCD_BUS_PATH, "org.postcopyd.Manager1", "GetSinks", NULL,
-                               "(as)", ANSWER_MSEC, &reply);
+  const PcdClientQuestion question = {
+    .path = PCD_BUS_PATH,
+    .interface = "org.postcopyd.Manager1",
+    .method = "GetSinks",
+    .reply_type = "(as)",
+    .timeout_msec = ANSWER_MSEC,
+  };
+  exit_code = pcd_client_call (client, &question, &reply);
   if (exit_code != PCD_EXIT_DONE)
     return exit_code;
   g_variant_get (reply, "(^as)", &sinks);

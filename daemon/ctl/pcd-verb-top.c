@@ -53,10 +53,12 @@ ask_progress_of (PcdTop *self, const PcdClientMigration *m)
 {
   if (!pcd_client_has_progress (m) || !g_hash_table_add (self->asking, g_strdup (m->path)))
     return;
+  const PcdClientQuestion question = {
+    .path = m->path, .method = "GetProgress", .reply_type = "(a{sv})", .timeout_msec = PROGRESS_MSEC
+  };
   Asked *asked = g_new0 (Asked, 1);
   *asked = (Asked){ self, g_strdup (m->path) };
-  if (!pcd_top_link_ask (self->link, m->path, "GetProgress", NULL, "(a{sv})", PROGRESS_MSEC,
-                         on_progress, asked, asked_free))
+  if (!pcd_top_link_ask (self->link, &question, on_progress, asked, asked_free))
     g_hash_table_remove (self->asking, m->path);
 }
 
