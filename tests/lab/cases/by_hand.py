@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What docs/try-it.md tells a person to type is typed, through ./demo as there, and must show what the page shows."""
+"""./demo by hand. What docs/try-it.md tells a person to type is typed, through ./demo as there, and must show what the page shows."""
 
 import os
 import re
 import shlex
+import signal
+import subprocess
 import tempfile
 import time
 
@@ -113,3 +115,42 @@ def try_it():
             assert sorted(os.listdir(folder)) == ["dst.json", "report.html"], os.listdir(folder)
         finally:
             reader.leave()
+
+
+def interrupt_verify(after):
+    """Ctrl-C in ./demo verify, pressed twice, `after` seconds from its start: its exit status and what it said."""
+    child = subprocess.Popen([os.path.join(TOP, "demo"), "verify"], stdin=subprocess.DEVNULL, start_new_session=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        for wait in (after, 0.03):
+            time.sleep(wait)
+            proc.kill_group(child.pid, signal.SIGINT)
+        said, _ = child.communicate(timeout=60)
+    finally:
+        proc.kill_group(child.pid)
+        child.wait()
+    return child.returncode, said
+
+
+@case("long-verify-interrupted", timeout=300)
+def verify_interrupted(lab):
+    """Ctrl-C in ./demo verify, at any moment: one line and exit 130, and the guest runs as before."""
+    lab.state["by-hand"] = os.path.realpath(os.environ["PCD_BUILD"])
+    vm = lab.vm("guest1", mib=400, vcpus=2)
+    began = time.monotonic()
+    said = proc.run([os.path.join(TOP, "demo"), "verify"], timeout=60).out
+    whole = time.monotonic() - began
+    assert "pages checked, 0 wrong" in said, said
+    ends = []
+    for i in range(1, 16):
+        code, said = interrupt_verify(whole * i / 16)
+        ends.append(code)
+        assert lab.src.domstate(vm.name)[0] == "running", (i, code, said)
+        if code == 130:
+            assert said == "demo: interrupted; guest1 goes on as before\n", said
+        elif code == 0:
+            assert "0 wrong" in said, said
+        else:  # before there was anything to end: as the shell itself does
+            assert (code, said) == (-signal.SIGINT, ""), (code, said)
+    print(f"# verify lasts {whole:.2f} s; ended by Ctrl-C: {ends}")
+    assert ends.count(130) >= 3, ends

@@ -17,10 +17,9 @@ from .breaks import Breaker
 from .host import Host
 from .migration import Migration
 from .network import Network
-from .proc import LabError
+from .proc import ENDING, LabError
 from .vm import VM
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _mine = {}  # id -> Lab: what this process must take down when it ends
 
 
@@ -106,8 +105,9 @@ class Lab:
             for host in self.hosts:
                 host.wait_libvirtd()
                 host.share_capabilities()
-        except BaseException:
-            self.dump(sys.stderr)
+        except BaseException as problem:
+            if not isinstance(problem, SystemExit):  # Ctrl-C needs no explanation
+                self.dump(sys.stderr)
             self.down()
             raise
         self.is_up = True

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Child processes with deadlines, and /proc. Knows nothing of libvirt or labs."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class LabError(Exception):
@@ -47,6 +50,16 @@ def run(argv, timeout=20, check=True, text_in=None, env=None):
     if check and result.rc != 0:
         raise LabError(f"{' '.join(argv)}: exit {result.rc}: {(err or out).strip()}")
     return result
+
+
+@contextlib.contextmanager
+def undisturbed():
+    """For what must be done whole: an ending signal takes effect after it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def kill_group(pid, number=signal.SIGKILL):

@@ -5,7 +5,7 @@ Knows nothing of migrations: it is true of any stopped toucher."""
 import re
 import struct
 
-from .proc import LabError
+from .proc import LabError, undisturbed
 
 PAGE = 4096
 FIRST_PAGE = 16 * 256  # toucher.c: FIRST_MIB
@@ -13,14 +13,18 @@ CHUNK = 1024  # pages
 
 
 def verify_memory(vm, host="dst"):
-    """Stops the VM, reads the toucher's memory and checks every page; the VM then goes on.
+    """Stops the VM, reads the toucher's memory and checks every page; the VM then goes on,
+    also if this is called off.
 
     Returns the last round of each vCPU. Raises LabError naming the bad pages. Only for a VM
     whose memory is all there: a completed migration, or none.
     """
     where = getattr(vm.lab, host)
-    where.virsh("suspend", vm.name)
+    stopped = False
     try:
+        with undisturbed():
+            where.virsh("suspend", vm.name)
+            stopped = True
         base = _ram_address(where, vm.name)
         pid = where.qemu_pid(vm.name)
         per_vcpu = vm.mib * 256 // vm.vcpus
@@ -28,7 +32,9 @@ def verify_memory(vm, host="dst"):
             return [_check_slice(memory, base, vcpu, FIRST_PAGE + vcpu * per_vcpu, per_vcpu)
                     for vcpu in range(vm.vcpus)]
     finally:
-        where.virsh("resume", vm.name)
+        if stopped:
+            with undisturbed():
+                where.virsh("resume", vm.name)
 
 
 def _ram_address(host, name):
