@@ -402,3 +402,45 @@ pcd_node_parse (const char *text, gsize length, const char *file, GError **error
   }
   return g_steal_pointer (&root);
 }
+
+/* ---- for those who read the tree ---- */
+
+gboolean
+pcd_node_expect (const PcdNode *node, PcdNodeKind kind, const char *file, GError **error)
+{
+  return node->kind == kind ||
+         pcd_node_refuse (node, file, error, _ ("got %s, expected %s"),
+                          pcd_node_kind_to_string (node->kind), pcd_node_kind_to_string (kind));
+}
+
+gboolean
+pcd_node_expect_members (const PcdNode *node,
+                         const char *const *known,
+                         const char *file,
+                         GError **error)
+{
+  if (!pcd_node_expect (node, PCD_NODE_OBJECT, file, error))
+    return FALSE;
+  for (guint i = 0; i < node->children->len; i++) {
+    const PcdNode *child = g_ptr_array_index (node->children, i);
+    if (g_strv_contains (known, child->name))
+      continue;
+    g_autofree char *list = g_strjoinv (", ", (char **)known);
+    return pcd_node_refuse (child, file, error, _ ("unknown key, expected one of: %s"), list);
+  }
+  return TRUE;
+}
+
+const PcdNode *
+pcd_node_require (
+    const PcdNode *node, const char *name, PcdNodeKind kind, const char *file, GError **error)
+{
+  const PcdNode *child = pcd_node_get (node, name);
+
+  if (!child) {
+    pcd_node_refuse (node, file, error, _ ("\"%s\" is missing, expected %s"), name,
+                     pcd_node_kind_to_string (kind));
+    return NULL;
+  }
+  return pcd_node_expect (child, kind, file, error) ? child : NULL;
+}

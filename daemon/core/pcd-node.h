@@ -97,6 +97,34 @@ pcd_node_refuse (const PcdNode *node, const char *file, GError **error, const ch
     G_GNUC_PRINTF (4, 5);
 
 /**
+ * pcd_node_expect:
+ * @file: for the message, here and below
+ *
+ * Returns: whether @node is of @kind; if not, @error as by pcd_node_refuse (), here and below
+ */
+gboolean pcd_node_expect (const PcdNode *node, PcdNodeKind kind, const char *file, GError **error);
+
+/**
+ * pcd_node_expect_members:
+ * @known: ends with %NULL
+ *
+ * Returns: whether @node is an object that has no other members than @known
+ */
+gboolean pcd_node_expect_members (const PcdNode *node,
+                                  const char *const *known,
+                                  const char *file,
+                                  GError **error);
+
+/**
+ * pcd_node_require:
+ *
+ * Returns: (nullable) (transfer none): the member @name of the object @node, which must be there
+ *   and be of @kind
+ */
+const PcdNode *pcd_node_require (
+    const PcdNode *node, const char *name, PcdNodeKind kind, const char *file, GError **error);
+
+/**
  * pcd_node_quote:
  *
  * Returns: (transfer full): @text as it may be shown in one line, in quotes, cut after 40 bytes

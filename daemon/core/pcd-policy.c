@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Policies: JSON text -> checked steps. The tables of pcd-action say what is possible.
- * Pure: no file, no clock. */
+/* Policies: JSON text -> checked steps. The tables of pcd-action say what is possible; what stands
+ * in `with` is read by pcd-params. Pure: no file, no clock. */
 #include "core/pcd-policy.h"
 
 #include <glib/gi18n.h>
-#include <math.h>
 #include <string.h>
 
 #include "core/pcd-duration.h"
 #include "core/pcd-node.h"
+#include "core/pcd-params.h"
 
 #define MS   ((gint64)G_TIME_SPAN_MILLISECOND)
 #define S    ((gint64)G_TIME_SPAN_SECOND)
@@ -105,46 +105,6 @@ predicate_word (guint value)
 }
 
 static gboolean
-expect_kind (const Reader *reader, const PcdNode *node, PcdNodeKind kind, GError **error)
-{
-  return node->kind == kind ||
-         pcd_node_refuse (node, reader->file, error, _ ("got %s, expected %s"),
-                          pcd_node_kind_to_string (node->kind), pcd_node_kind_to_string (kind));
-}
-
-/* @node is an object that has no other members than @known. */
-static gboolean
-expect_members (const Reader *reader, const PcdNode *node, const char *const *known, GError **error)
-{
-  if (!expect_kind (reader, node, PCD_NODE_OBJECT, error))
-    return FALSE;
-  for (guint i = 0; i < node->children->len; i++) {
-    const PcdNode *child = g_ptr_array_index (node->children, i);
-    if (g_strv_contains (known, child->name))
-      continue;
-    g_autofree char *list = g_strjoinv (", ", (char **)known);
-    return pcd_node_refuse (child, reader->file, error, _ ("unknown key, expected one of: %s"),
-                            list);
-  }
-  return TRUE;
-}
-
-/* The member @name, which must be there and be of that kind. */
-static const PcdNode *
-require (
-    const Reader *reader, const PcdNode *node, const char *name, PcdNodeKind kind, GError **error)
-{
-  const PcdNode *child = pcd_node_get (node, name);
-
-  if (!child) {
-    pcd_node_refuse (node, reader->file, error, _ ("\"%s\" is missing, expected %s"), name,
-                     pcd_node_kind_to_string (kind));
-    return NULL;
-  }
-  return expect_kind (reader, child, kind, error) ? child : NULL;
-}
-
-static gboolean
 read_duration (const Reader *reader,
                const PcdNode *node,
                gint64 minimum,
@@ -185,7 +145,7 @@ pcd_policy_name_is_good (const char *name)
 static gboolean
 read_names (Reader *reader, const PcdNode *root, GError **error)
 {
-  const PcdNode *name = require (reader, root, "name", PCD_NODE_STRING, error);
+  const PcdNode *name = pcd_node_require (root, "name", PCD_NODE_STRING, reader->file, error);
   const PcdNode *description = pcd_node_get (root, "description");
   const PcdNode *schema = pcd_node_get (root, "$schema");
 
@@ -197,9 +157,9 @@ read_names (Reader *reader, const PcdNode *root, GError **error)
                             _ (PCD_POLICY_NAME_EXPECTED));
   }
   reader->policy->name = g_strdup (name->string);
-  if (schema && !expect_kind (reader, schema, PCD_NODE_STRING, error))
+  if (schema && !pcd_node_expect (schema, PCD_NODE_STRING, reader->file, error))
     return FALSE;
-  if (description && !expect_kind (reader, description, PCD_NODE_STRING, error))
+  if (description && !pcd_node_expect (description, PCD_NODE_STRING, reader->file, error))
     return FALSE;
   if (description && g_utf8_strlen (description->string, -1) > MAX_DESCRIPTION)
     return pcd_node_refuse (
@@ -234,12 +194,12 @@ read_arm (Reader *reader, const PcdNode *node, GError **error)
   static const char *const known[] = { "enabled", "network-timeout", "backstop", NULL };
   PcdPolicyArm *arm = &reader->policy->arm;
 
-  if (!expect_members (reader, node, known, error))
+  if (!pcd_node_expect_members (node, known, reader->file, error))
     return FALSE;
   const PcdNode *enabled = pcd_node_get (node, "enabled");
   const PcdNode *timeout = pcd_node_get (node, "network-timeout");
   const PcdNode *backstop = pcd_node_get (node, "backstop");
-  if (enabled && !expect_kind (reader, enabled, PCD_NODE_BOOLEAN, error))
+  if (enabled && !pcd_node_expect (enabled, PCD_NODE_BOOLEAN, reader->file, error))
     return FALSE;
   if (enabled)
     arm->enabled = enabled->boolean;
@@ -276,203 +236,6 @@ read_word (const Reader *reader,
                           quoted, list);
 }
 
-static gboolean
-refuse_param (const Reader *reader, const PcdNode *node, const PcdParamSpec *spec, GError **error)
-{
-  g_autofree char *got = NULL;
-
-  if (node->kind == PCD_NODE_STRING)
-    got = pcd_node_quote (node->string);
-  else if (node->kind == PCD_NODE_NUMBER)
-    got = g_strdup_printf ("%g", node->number);
-  return pcd_node_refuse (node, reader->file, error, _ ("got %s, expected %s"),
-                          got ?: pcd_node_kind_to_string (node->kind), _ (spec->expected));
-}
-
-/* The value of @node if it is of the parameter's type, else NAN. */
-static double
-param_value (const PcdNode *node, const PcdParamSpec *spec)
-{
-  gint64 usec = 0;
-
-  switch (spec->type) {
-  case PCD_PARAM_DURATION:
-    return node->kind == PCD_NODE_STRING && pcd_duration_parse (node->string, &usec, NULL)
-               ? (double)usec
-               : NAN;
-  case PCD_PARAM_NUMBER:
-    return node->kind == PCD_NODE_NUMBER ? node->number : NAN;
-  case PCD_PARAM_COUNT:
-    return node->kind == PCD_NODE_NUMBER && floor (node->number) == node->number ? node->number
-                                                                                 : NAN;
-  case PCD_PARAM_BOOLEAN:
-    return node->kind == PCD_NODE_BOOLEAN ? node->boolean : NAN;
-  case PCD_PARAM_WORD:
-    for (guint i = 0; node->kind == PCD_NODE_STRING && spec->words[i]; i++)
-      if (g_str_equal (spec->words[i], node->string))
-        return i;
-    return NAN;
-  default:
-    return NAN;
-  }
-}
-
-static gboolean
-read_param (const Reader *reader,
-            const PcdNode *node,
-            const PcdParamSpec *spec,
-            double *ret_value,
-            GError **error)
-{
-  double value = param_value (node, spec);
-
-  /* Written so that NAN, too, is refused. */
-  if (!(value >= spec->minimum && value <= spec->maximum))
-    return refuse_param (reader, node, spec, error);
-  *ret_value = value;
-  return TRUE;
-}
-
-static gboolean
-read_path (const Reader *reader,
-           const PcdNode *node,
-           const PcdParamSpec *spec,
-           PcdParams *params,
-           GError **error)
-{
-  if (node->kind != PCD_NODE_STRING || !pcd_path_is_good (node->string))
-    return refuse_param (reader, node, spec, error);
-  g_assert (!params->own); /* no action has two */
-  params->own = g_variant_ref_sink (g_variant_new_parsed ("{%s: %s}", spec->name, node->string));
-  return TRUE;
-}
-
-/* The common ones first, then the action's own. */
-static const PcdParamSpec *
-nth_param (PcdActionKind action, guint n, guint *ret_own)
-{
-  const PcdParamSpec *retry = pcd_retry_get_specs ();
-
-  for (; retry->name; retry++, n--)
-    if (n == 0) {
-      *ret_own = G_MAXUINT;
-      return retry;
-    }
-  *ret_own = n;
-  return &pcd_action_get_spec (action)->params[n];
-}
-
-static const char **
-list_params (PcdActionKind action)
-{
-  g_autoptr (GPtrArray) names = g_ptr_array_new ();
-  guint own = 0;
-
-  for (guint i = 0; nth_param (action, i, &own)->name; i++)
-    g_ptr_array_add (names, (gpointer)nth_param (action, i, &own)->name);
-  g_ptr_array_add (names, NULL);
-  return (const char **)g_ptr_array_free (g_steal_pointer (&names), FALSE);
-}
-
-static char *
-own_text (const PcdNode *node)
-{
-  switch (node->kind) {
-  case PCD_NODE_STRING:
-    return g_strdup (node->string);
-  case PCD_NODE_BOOLEAN:
-    return g_strdup (node->boolean ? "true" : "false");
-  case PCD_NODE_NUMBER:
-    return g_strdup_printf ("%.15g", node->number);
-  default:
-    return NULL;
-  }
-}
-
-/* What only the action of a loaded module knows: as it is written. */
-static gboolean
-read_own (const Reader *reader,
-          const PcdNode *with,
-          const PcdActionSpec *spec,
-          const char *const *common,
-          PcdParams *params,
-          GError **error)
-{
-  g_auto (GVariantBuilder) builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("a{ss}"));
-
-  if (!expect_kind (reader, with, PCD_NODE_OBJECT, error))
-    return FALSE;
-  for (guint i = 0; i < with->children->len; i++) {
-    const PcdNode *child = g_ptr_array_index (with->children, i);
-    g_autofree char *text = own_text (child);
-
-    if (g_strv_contains (common, child->name))
-      continue;
-    if (spec->own_params && !g_strv_contains (spec->own_params, child->name)) {
-      g_autofree char *list = g_strjoinv (", ", (char **)common);
-      g_autofree char *own = g_strjoinv (", ", (char **)spec->own_params);
-      return pcd_node_refuse (child, reader->file, error,
-                              _ ("unknown key, expected one of: %s%s%s"), list, own[0] ? ", " : "",
-                              own);
-    }
-    if (!text)
-      return pcd_node_refuse (child, reader->file, error,
-                              _ ("got %s, expected a string, a number, true or false"),
-                              pcd_node_kind_to_string (child->kind));
-    g_variant_builder_add (&builder, "{ss}", child->name, text);
-  }
-  params->own = g_variant_ref_sink (g_variant_builder_end (&builder));
-  return TRUE;
-}
-
-static double *
-param_slot (double retry[4], PcdParams *params, guint i, guint own)
-{
-  return own == G_MAXUINT ? &retry[i] : &params->values[own];
-}
-
-/* @with may be %NULL: then only the defaults hold, and nothing may be required. */
-static gboolean
-read_with (const Reader *reader,
-           const PcdNode *step,
-           const PcdNode *with,
-           PcdActionKind action,
-           PcdParams *params,
-           GError **error)
-{
-  PcdRetry *r = &params->retry;
-  double retry[4] = { (double)r->first_usec, r->factor, (double)r->ceiling_usec, r->attempts };
-  g_autofree const char **known = list_params (action);
-  guint own = 0;
-
-  const PcdActionSpec *action_spec = pcd_action_get_spec (action);
-
-  if (with && !(action_spec->any_params ? read_own (reader, with, action_spec, known, params, error)
-                                        : expect_members (reader, with, known, error)))
-    return FALSE;
-  for (guint i = 0; nth_param (action, i, &own)->name; i++) {
-    const PcdParamSpec *spec = nth_param (action, i, &own);
-    const PcdNode *node = with ? pcd_node_get (with, spec->name) : NULL;
-    if (node && !(spec->type == PCD_PARAM_PATH
-                      ? read_path (reader, node, spec, params, error)
-                      : read_param (reader, node, spec, param_slot (retry, params, i, own), error)))
-      return FALSE;
-    if (!node && spec->required)
-      return pcd_node_refuse (with ?: step, reader->file, error,
-                              _ ("%s must be told its \"%s\" in \"with\", expected %s"),
-                              pcd_action_to_string (action), spec->name, _ (spec->expected));
-  }
-  *r = (PcdRetry){ (gint64)retry[0], retry[1], (gint64)retry[2], (guint)retry[3] };
-  if (r->ceiling_usec >= r->first_usec)
-    return TRUE;
-  /* Who raises only `first` means at least that for `ceiling`. */
-  if (!pcd_node_get (with, "ceiling")) {
-    r->ceiling_usec = r->first_usec;
-    return TRUE;
-  }
-  return refuse_param (reader, pcd_node_get (with, "ceiling"), &pcd_retry_get_specs ()[2], error);
-}
-
 /* Some action of the step is possible in its condition; what never is would only look like
  * protection. */
 static gboolean
@@ -497,7 +260,7 @@ read_else (const Reader *reader, const PcdNode *node, PcdStep *step, GError **er
 {
   guint action = 0;
 
-  if (!expect_kind (reader, node, PCD_NODE_STRING, error))
+  if (!pcd_node_expect (node, PCD_NODE_STRING, reader->file, error))
     return FALSE;
   if (step->predicate == PCD_PREDICATE_NONE)
     return pcd_node_refuse (node, reader->file, error,
@@ -522,7 +285,7 @@ read_if (const Reader *reader, const PcdNode *node, PcdStep *step, GError **erro
 {
   guint predicate = 0;
 
-  if (!expect_kind (reader, node, PCD_NODE_STRING, error) ||
+  if (!pcd_node_expect (node, PCD_NODE_STRING, reader->file, error) ||
       !read_word (reader, node, predicate_word, PCD_PREDICATE_NONE + 1, PCD_N_PREDICATES,
                   &predicate, error))
     return FALSE;
@@ -540,7 +303,7 @@ read_if (const Reader *reader, const PcdNode *node, PcdStep *step, GError **erro
 static gboolean
 read_when (const Reader *reader, const PcdNode *node, PcdStep *step, GError **error)
 {
-  const PcdNode *when = require (reader, node, "when", PCD_NODE_STRING, error);
+  const PcdNode *when = pcd_node_require (node, "when", PCD_NODE_STRING, reader->file, error);
   const PcdNode *after = pcd_node_get (node, "after");
   const PcdNode *settle = pcd_node_get (node, "settle");
   guint value = 0;
@@ -557,7 +320,7 @@ read_when (const Reader *reader, const PcdNode *node, PcdStep *step, GError **er
 static gboolean
 read_do (const Reader *reader, const PcdNode *node, PcdStep *step, GError **error)
 {
-  const PcdNode *action = require (reader, node, "do", PCD_NODE_STRING, error);
+  const PcdNode *action = pcd_node_require (node, "do", PCD_NODE_STRING, reader->file, error);
   const PcdNode *predicate = pcd_node_get (node, "if"), *other = pcd_node_get (node, "else");
   guint value = 0;
 
@@ -571,7 +334,7 @@ read_do (const Reader *reader, const PcdNode *node, PcdStep *step, GError **erro
     return FALSE;
   if (other && !read_else (reader, other, step, error))
     return FALSE;
-  return read_with (reader, node, pcd_node_get (node, "with"), value, &step->params, error);
+  return pcd_params_read (node, value, reader->file, &step->params, error);
 }
 
 /* A step that says what an earlier one says is never reached. */
@@ -607,8 +370,9 @@ read_step (Reader *reader, const PcdNode *node, GError **error)
   PcdPolicy *policy = reader->policy;
   PcdStep step = { .when = PCD_N_WHENS };
 
-  if (expect_members (reader, node, known, error) && read_when (reader, node, &step, error) &&
-      read_do (reader, node, &step, error) && check_reached (reader, node, &step, error)) {
+  if (pcd_node_expect_members (node, known, reader->file, error) &&
+      read_when (reader, node, &step, error) && read_do (reader, node, &step, error) &&
+      check_reached (reader, node, &step, error)) {
     policy->destructive |= pcd_action_get_spec (step.action)->destructive;
     policy->steps[policy->n_steps++] = step;
     return TRUE;
@@ -622,12 +386,13 @@ read_policy (Reader *reader, const PcdNode *root, GError **error)
 {
   static const char *const known[] = { "name", "description", "arm", "steps", "$schema", NULL };
 
-  if (!expect_members (reader, root, known, error) || !read_names (reader, root, error))
+  if (!pcd_node_expect_members (root, known, reader->file, error) ||
+      !read_names (reader, root, error))
     return FALSE;
   const PcdNode *arm = pcd_node_get (root, "arm");
   if (arm && !read_arm (reader, arm, error))
     return FALSE;
-  const PcdNode *steps = require (reader, root, "steps", PCD_NODE_ARRAY, error);
+  const PcdNode *steps = pcd_node_require (root, "steps", PCD_NODE_ARRAY, reader->file, error);
   if (!steps)
     return FALSE;
   if (steps->children->len > PCD_POLICY_MAX_STEPS)
@@ -669,65 +434,5 @@ pcd_step_to_string (const PcdStep *step)
     g_string_append_printf (text, " if %s", pcd_predicate_to_string (step->predicate));
   if (step->has_else)
     g_string_append_printf (text, ", else %s", pcd_action_to_string (step->else_action));
-  return g_string_free (g_steal_pointer (&text), FALSE);
-}
-
-static char *
-param_text (const PcdParamSpec *spec, double value)
-{
-  switch (spec->type) {
-  case PCD_PARAM_DURATION:
-    return pcd_duration_to_string ((gint64)value);
-  case PCD_PARAM_WORD:
-    return g_strdup (spec->words[(guint)value]);
-  case PCD_PARAM_BOOLEAN:
-    return g_strdup (value != 0 ? "true" : "false");
-  case PCD_PARAM_NUMBER:
-  case PCD_PARAM_COUNT:
-  default:
-    return g_strdup_printf ("%g", value);
-  }
-}
-
-void
-pcd_params_foreach (const PcdParams *params, PcdActionKind action, PcdParamFunc func, gpointer data)
-{
-  const PcdRetry *r = &params->retry;
-  const double retry[] = { (double)r->first_usec, r->factor, (double)r->ceiling_usec, r->attempts };
-  guint own = 0;
-
-  for (guint i = 0; nth_param (action, i, &own)->name; i++) {
-    const PcdParamSpec *spec = nth_param (action, i, &own);
-
-    if (spec->type == PCD_PARAM_PATH)
-      continue;
-    double value = own == G_MAXUINT ? retry[i] : params->values[own];
-    g_autofree char *text = param_text (spec, value);
-    func (spec->name, spec->type, value, text, data);
-  }
-  for (gsize i = 0; params->own && i < g_variant_n_children (params->own); i++) {
-    const char *name, *text;
-
-    g_variant_get_child (params->own, i, "{&s&s}", &name, &text);
-    func (name, PCD_PARAM_TEXT, 0, text, data);
-  }
-}
-
-static void
-append_param (const char *name, PcdParamType type, double value, const char *text, gpointer data)
-{
-  GString *list = data;
-  const gboolean for_ever = g_str_equal (name, "attempts") && value == 0;
-
-  g_string_append_printf (list, "%s%s %s", list->len ? ", " : "", name,
-                          for_ever ? _ ("without end") : text);
-}
-
-char *
-pcd_params_to_string (const PcdParams *params, PcdActionKind action)
-{
-  g_autoptr (GString) text = g_string_new (NULL);
-
-  pcd_params_foreach (params, action, append_param, text);
   return g_string_free (g_steal_pointer (&text), FALSE);
 }

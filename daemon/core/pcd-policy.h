@@ -106,33 +106,6 @@ gboolean pcd_policy_name_is_good (const char *name);
  */
 char *pcd_step_to_string (const PcdStep *step);
 
-/**
- * PcdParamFunc:
- * @name: as in `with`
- * @type: see #PcdParamType
- * @value: checked; a default if it was not given
- * @text: the same as it is written in a policy
- */
-typedef void (*PcdParamFunc) (
-    const char *name, PcdParamType type, double value, const char *text, gpointer data);
-
-/**
- * pcd_params_foreach:
- *
- * Calls @func for every parameter that @action takes, those of #PcdRetry first.
- */
-void pcd_params_foreach (const PcdParams *params,
-                         PcdActionKind action,
-                         PcdParamFunc func,
-                         gpointer data);
-
-/**
- * pcd_params_to_string:
- *
- * Returns: (transfer full): "first 200ms, factor 2, ceiling 10s, attempts 0, …"
- */
-char *pcd_params_to_string (const PcdParams *params, PcdActionKind action);
-
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdPolicy, pcd_policy_unref)
 
 G_END_DECLS

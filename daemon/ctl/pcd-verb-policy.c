@@ -4,6 +4,7 @@
 
 #include "core/pcd-json.h"
 #include "core/pcd-nearest.h"
+#include "core/pcd-params.h"
 #include "ctl/pcd-pick.h"
 #include "ctl/pcd-plugin-names.h"
 #include "ctl/pcd-policy-simulate.h"

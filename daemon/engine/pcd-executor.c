@@ -3,6 +3,7 @@
  * none came in time. Knows no action. */
 #include "engine/pcd-executor.h"
 
+#include "core/pcd-params.h"
 #include "plugins/pcd-plugin-job.h"
 #include "qmp/pcd-monitor-keeper.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* pcd-engine.h for tests of the bus: takes lines from stdin and tells listeners what they say.
  * Knows no libvirt. Answers each line with "ok" or "bad: ..." on stdout. */
+#include "core/pcd-params.h"
 #include "core/pcd-policy.h"
 #include "engine/pcd-engine.h"
 

@@ -2,6 +2,7 @@
 /* Policies: every fixture by its folder, every message by its golden file, the shipped ones,
  * loading all or nothing, and who may choose what. PCD_UPDATE=1 writes the golden messages anew. */
 #include "core/pcd-node.h"
+#include "core/pcd-params.h"
 #include "core/pcd-policy-set.h"
 #include "engine/pcd-policy-load.h"
 
