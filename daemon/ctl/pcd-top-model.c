@@ -74,6 +74,14 @@ rank_of (const PcdClientMigration *m)
   return FIRST_CALM + (int)G_N_ELEMENTS (calm);
 }
 
+gint64
+pcd_top_blocked (const PcdClientMigration *migration)
+{
+  if (!migration->measured || is (migration->role, pcd_role_to_string (PCD_ROLE_SOURCE)))
+    return -1;
+  return migration->n_blocked_vcpus;
+}
+
 static int
 compare_numbers (gint64 a, gint64 b)
 {
@@ -88,9 +96,9 @@ compare_by (PcdTopSort sort, const PcdTopRow *a, const PcdTopRow *b)
   switch (sort) {
   case PCD_TOP_BY_TROUBLE:
     return compare_numbers (rank_of (x), rank_of (y))
-               ?: compare_numbers (y->n_blocked_vcpus, x->n_blocked_vcpus);
+               ?: compare_numbers (pcd_top_blocked (y), pcd_top_blocked (x));
   case PCD_TOP_BY_BLOCKED:
-    return compare_numbers (y->n_blocked_vcpus, x->n_blocked_vcpus);
+    return compare_numbers (pcd_top_blocked (y), pcd_top_blocked (x));
   case PCD_TOP_BY_RATE:
     return compare_numbers (b->rate, a->rate);
   case PCD_TOP_BY_SINCE:
@@ -292,7 +300,7 @@ pcd_top_model_tick (PcdTopModel *self)
   g_hash_table_iter_init (&all, self->by_path);
   while (g_hash_table_iter_next (&all, NULL, (gpointer *)&row)) {
     push (row->rates, row->fresh ? row->rate : -1);
-    push (row->blocked, row->migration->measured ? (gint64)row->migration->n_blocked_vcpus : -1);
+    push (row->blocked, pcd_top_blocked (row->migration));
     row->fresh = FALSE;
   }
 }

@@ -23,7 +23,7 @@ typedef enum {
  * @migration: of the model's state; valid until the next pcd_top_model_set_state ()
  * @rate: pages per second as last told, or -1
  * @rates: pages per second, a sample a tick, newest last; -1 is unknown
- * @blocked: blocked vCPUs, likewise
+ * @blocked: pcd_top_blocked (), likewise
  */
 typedef struct {
   PcdClientMigration *migration;
@@ -32,6 +32,10 @@ typedef struct {
   gint64 rates[PCD_TOP_HISTORY];
   gint64 blocked[PCD_TOP_HISTORY];
 } PcdTopRow;
+
+/* Returns: how many vCPUs wait for a missing page; -1 if nobody knows, or on a source, where none
+ * ever does: all pages are there */
+gint64 pcd_top_blocked (const PcdClientMigration *migration);
 
 typedef struct _PcdTopModel PcdTopModel;
 

@@ -256,7 +256,8 @@ make_cell (
   case PCD_TOP_SINCE:
     return pcd_top_age (now - m->phase_time);
   case PCD_TOP_BLOCKED:
-    return m->measured ? g_strdup_printf ("%u/%u", m->n_blocked_vcpus, m->n_vcpus) : g_strdup ("-");
+    return pcd_top_blocked (m) < 0 ? g_strdup ("-")
+                                   : g_strdup_printf ("%u/%u", m->n_blocked_vcpus, m->n_vcpus);
   case PCD_TOP_MISSING:
     return m->asked && m->progress.known ? pcd_progress_bytes_to_text (m->progress.remaining)
                                          : g_strdup ("-");
@@ -323,7 +324,7 @@ pcd_top_cell_colour (const PcdTopRow *row, PcdTopColumn column)
     return colour == PCD_COLOUR_BAD ? PCD_COLOUR_STRONG : PCD_COLOUR_NONE;
   case PCD_TOP_BLOCKED:
   case PCD_TOP_BLOCKED_LINE:
-    if (m->n_blocked_vcpus == 0)
+    if (pcd_top_blocked (m) <= 0)
       return PCD_COLOUR_NONE;
     return m->n_blocked_vcpus < m->n_vcpus ? PCD_COLOUR_WARN : PCD_COLOUR_BAD;
   default:

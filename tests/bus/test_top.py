@@ -112,12 +112,13 @@ class TestTop(Case):
 
     def test_rows_and_order(self):
         self.three()
-        self.start('3 migrations, 2 in trouble, by trouble', '1.0 GiB', '2000', 'network', '3/4')
-        self.wait('▁', '█')
+        self.start('3 migrations, 2 in trouble, by trouble', '1.0 GiB', '2000', 'network', '4/4')
+        self.wait_row('zebra', ' - ')  # all pages of a source are there, whatever it is said to wait for
+        self.wait('█')
         self.assertNotIn('\033', self.screen())
         self.order('zebra', 'b?[31mad', 'calm')
         for key, names in (('n', ('b?[31mad', 'calm', 'zebra')), ('R', ('zebra', 'calm', 'b?[31mad')),
-                           ('b', ('b?[31mad', 'zebra', 'calm')), ('r', ('calm', 'b?[31mad', 'zebra')),
+                           ('b', ('b?[31mad', 'calm', 'zebra')), ('r', ('calm', 'b?[31mad', 'zebra')),
                            ('p', ('zebra', 'b?[31mad', 'calm'))):
             self.keys(key)
             self.order(*names)
@@ -178,7 +179,7 @@ class TestTop(Case):
         self.keys('-l', 'clear; setpriv --reuid=65534 --regid=65534 --clear-groups '
                         f'/proc/self/fd/7 --bus {self.bus.address} top')
         self.keys('Enter')
-        self.wait('postcopyctl top:', 'zebra', '3/4')
+        self.wait('postcopyctl top:', 'zebra', '4/4')
         self.keys('h')
         self.wait('zebra: hold: refused: uid 65534 may not do this')
         self.keys('c')
@@ -275,11 +276,11 @@ class TestTop(Case):
         self.three()
         self.start('POLICY')
         self.wait('█')
-        for x, y, words, gone in ((80, 24, ['MISSING', 'RATE', '1.0 GiB', '▁', '█'], ['POLICY']),
-                                  (60, 12, ['FLOW/CAUSE', 'network', '▁'], ['RATE']),
-                                  (40, 10, ['BLOCKED'], ['FLOW', '▁'])):
+        for x, y, words, gone in ((80, 24, ['MISSING', 'RATE', '1.0 GiB', '█'], ['POLICY']),
+                                  (60, 12, ['FLOW/CAUSE', 'network', '█'], ['RATE']),
+                                  (40, 10, ['BLOCKED'], ['FLOW', '█'])):
             self.tmux('resize-window', '-x', str(x), '-y', str(y))
-            self.wait('NAME', 'zebra', '3/4', 'paused', 'q quit', *words, gone=gone)
+            self.wait('NAME', 'zebra', '4/4', 'paused', 'q quit', *words, gone=gone)
             lines = self.screen().splitlines()
             self.assertLessEqual(max(map(len, lines)), x)
             self.assertIn('q quit', lines[y - 1])
@@ -302,7 +303,7 @@ class TestTop(Case):
         self.wait('reversed', 'vm499', gone=['vm000'])
         # All change at once, and go on changing: keys are heard all the same.
         for blocked in (1, 2):
-            daemon.tell(*(f'migration {i:08x}-2222-3333-4444-555555555555 source vm{i:03d} paused none '
+            daemon.tell(*(f'migration {i:08x}-2222-3333-4444-555555555555 destination vm{i:03d} paused none '
                           f'network no {blocked}' for i in range(500)))
             self.keys('n', 'End')
             self.wait('by name', 'vm499')
@@ -315,7 +316,7 @@ class TestTop(Case):
     def test_selection_stays(self):
         """With its migration, while that moves among 500."""
         daemon = self.daemon()
-        names = [f'{i:08x}-2222-3333-4444-555555555555 source vm{i:03d}' for i in range(500)]
+        names = [f'{i:08x}-2222-3333-4444-555555555555 destination vm{i:03d}' for i in range(500)]
         daemon.tell('connected', *(f'migration {n} postcopy flowing none no 0' for n in names))
         self.start('500 migrations')
         self.keys('b', 'Down')
@@ -368,7 +369,7 @@ class TestTop(Case):
         self.wait('last known, old since', 'trying again', 'zebra')
         self.bus.start()
         wait_for(lambda: ctl(self.bus, 'list').returncode == 0, 'the daemon, back', PATIENCE)
-        daemon.tell(f'migration {U1} source calm paused none network no 2')
+        daemon.tell(f'migration {U3} destination bad paused none network no 2')
         self.wait('3 migrations', '2/4', gone=['last known'])
 
     def test_signals_leave_a_sane_terminal(self):
@@ -398,7 +399,7 @@ class TestTop(Case):
             if sig != signal.SIGSTOP:  # which leaves nobody time to tidy up
                 self.assertEqual(self.flags(), '1 0')
                 self.assertEqual(self.stty(), before)
-            daemon.tell(f'migration {U1} source calm paused none network no {blocked}')
+            daemon.tell(f'migration {U3} destination bad paused none network no {blocked}')
             self.keys('-l', 'fg; echo "ended: $?"')
             self.keys('Enter')
             self.wait('postcopyctl top:', 'zebra', f'{blocked}/4', 'q quit', gone=['Stopped'])

@@ -25,7 +25,7 @@ CLEAR = re.compile(rb'\033\[H\033\[[02]?J|\033\[2J|\033c')
 
 
 def name(i):
-    return f'{i:08x}-2222-3333-4444-555555555555 source vm{i:03d}'
+    return f'{i:08x}-2222-3333-4444-555555555555 destination vm{i:03d}'
 
 
 class Screen:

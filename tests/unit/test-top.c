@@ -12,12 +12,13 @@ typedef struct {
   const char *name, *phase, *flow;
   guint blocked;
   gint64 age_s;
+  gboolean is_source;
 } Spec;
 
 static const Spec specs[] = {
-  { "calm", "postcopy", "flowing", 0, 50 },   { "ended", "completed", "none", 0, 400 },
-  { "paused", "paused", "none", 1, 14 },      { "paused-more", "paused", "none", 3, 12 },
-  { "slow", "postcopy", "slow", 4, 3 },       { "early", "precopy", "none", 0, 100 },
+  { "calm", "postcopy", "flowing", 0, 50, TRUE }, { "ended", "completed", "none", 0, 400, TRUE },
+  { "paused", "paused", "none", 1, 14 },          { "paused-more", "paused", "none", 3, 12 },
+  { "slow", "postcopy", "slow", 4, 3 },           { "early", "precopy", "none", 0, 100 },
   { "stalled", "postcopy", "stalled", 2, 7 },
 };
 
@@ -29,7 +30,7 @@ object_of (const Spec *spec)
 
   g_variant_dict_init (&dict, NULL);
   g_variant_dict_insert (&dict, "Name", "s", spec->name);
-  g_variant_dict_insert (&dict, "Role", "s", "source");
+  g_variant_dict_insert (&dict, "Role", "s", spec->is_source ? "source" : "destination");
   g_variant_dict_insert (&dict, "Phase", "s", spec->phase);
   g_variant_dict_insert (&dict, "Flow", "s", spec->flow);
   g_variant_dict_insert (&dict, "Measured", "b", TRUE);
@@ -88,7 +89,7 @@ test_order (void)
   } cases[] = {
     { PCD_TOP_BY_TROUBLE, "paused-more paused stalled slow calm early ended" },
     { PCD_TOP_BY_NAME, "calm early ended paused paused-more slow stalled" },
-    { PCD_TOP_BY_BLOCKED, "slow paused-more stalled paused calm early ended" },
+    { PCD_TOP_BY_BLOCKED, "slow paused-more stalled paused early calm ended" },
     { PCD_TOP_BY_SINCE, "ended early calm paused paused-more stalled slow" },
     { PCD_TOP_BY_RATE, "early calm ended paused paused-more slow stalled" },
   };
@@ -164,6 +165,8 @@ test_history (void)
   g_assert_cmpint (row->rates[PCD_TOP_HISTORY - 1], ==, -1);
   g_assert_cmpint (row->blocked[PCD_TOP_HISTORY - 4], ==, -1);
   g_assert_cmpint (row->blocked[PCD_TOP_HISTORY - 3], ==, 2);
+  const PcdTopRow *source = pcd_top_model_find (model, "/m/calm");
+  g_assert_cmpint (source->blocked[PCD_TOP_HISTORY - 1], ==, -1);
 }
 
 static void
@@ -265,9 +268,9 @@ test_rows (void)
     { 40, 2, FALSE, "~ stalled      stalled    7s     2/4    " },
     { 60, 3, TRUE, "▲ slow          postcopy   slow        3s     4/4          █" },
     { 80, 2, TRUE,
-      "▲ stalled      src postcopy   stalled     7s     2/4          ▅ 1.0 GiB        █" },
+      "▲ stalled      dst postcopy   stalled     7s     2/4          ▅ 1.0 GiB        █" },
     { 80, 6, FALSE,
-      ". ended        src completed  -           6m40s  0/4          _ -               " },
+      ". ended        src completed  -           6m40s  -              -               " },
   };
   g_autoptr (PcdTopModel) model = make_model ();
   const PcdProgress progress = {
