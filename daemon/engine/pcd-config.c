@@ -6,84 +6,16 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
+#include "engine/pcd-config-key.h"
 #include "engine/pcd-file.h"
 #include "host/pcd-trusted-file.h"
 
 #define T_MS  ((gint64)G_TIME_SPAN_MILLISECOND)
 #define T_S   ((gint64)G_TIME_SPAN_SECOND)
 #define T_MIN ((gint64)G_TIME_SPAN_MINUTE)
-#define T_H   ((gint64)G_TIME_SPAN_HOUR)
 
 /* Ours is some hundred bytes; what is larger is not a configuration. */
 #define MAX_FILE_BYTES (64 * 1024)
-
-/* A group that may be there several times, each with another name: `[peer NAME]`. */
-#define PEER "peer"
-
-/* Likewise, of whose keys we know only some. */
-#define PLUGIN "plugin"
-#define SINK   "sink"
-
-typedef enum {
-  KEY_DURATION,
-  KEY_DURATION_OR_OFF,
-  KEY_BOOLEAN,
-  KEY_COUNT,     /* guint */
-  KEY_URI,       /* of the peer that is being read, or of PcdConfig.peers */
-  KEY_ADDRESSES, /* likewise */
-  KEY_POLICY,    /* the last of PcdConfig.matches */
-  KEY_MATCH,     /* one of PcdConfig.matches; several times */
-  KEY_SINKS,     /* one of PcdConfig.sink_defaults */
-  KEY_VETO,      /* of PcdConfig.veto */
-} KeyType;
-
-typedef struct {
-  const char *group;
-  const char *name;
-  KeyType type;
-  gsize offset;
-  gint64 minimum;
-  gint64 maximum;
-  const char *expected;
-} Key;
-
-#define URI_EXPECTED                                                                               \
-  N_ ("a libvirt URI of QEMU on another host, such as qemu+tls://{address}/system")
-
-/* docs/postcopyd.conf.rst tells the same to people. */
-static const Key keys[] = {
-  { "arm", "network-timeout", KEY_DURATION, G_STRUCT_OFFSET (PcdConfig, network_timeout_usec),
-    500 * T_MS, 60 * T_S, N_ ("a duration such as 2s (500ms to 60s)") },
-  { "arm", "backstop", KEY_DURATION_OR_OFF, G_STRUCT_OFFSET (PcdConfig, backstop_usec), 1 * T_S,
-    1 * T_H, N_ ("a duration such as 15s (1s to 1h, and more than network-timeout), or off") },
-  { "arm", "enabled", KEY_BOOLEAN, G_STRUCT_OFFSET (PcdConfig, arm), 0, 0, N_ ("yes or no") },
-  { "watch", "sample-interval", KEY_DURATION, G_STRUCT_OFFSET (PcdConfig, sample_usec), 50 * T_MS,
-    10 * T_S, N_ ("a duration such as 200ms (50ms to 10s, and at most half of network-timeout)") },
-  { "watch", "keep-ended", KEY_DURATION, G_STRUCT_OFFSET (PcdConfig, keep_ended_usec), 0, 24 * T_H,
-    N_ ("a duration such as 5min (0 to 24h)") },
-  { "recover", "parallel", KEY_COUNT, G_STRUCT_OFFSET (PcdConfig, recover_parallel), 1, 64,
-    N_ ("a number from 1 to 64") },
-  { "recover", "libvirt-uri", KEY_URI, 0, 0, 0, URI_EXPECTED },
-  { PEER, "addresses", KEY_ADDRESSES, 0, 0, 0,
-    N_ ("numeric addresses, each once, such as 10.9.0.2 10.9.1.2") },
-  { PEER, "libvirt-uri", KEY_URI, 0, 0, 0, URI_EXPECTED },
-  { "policy", "default", KEY_POLICY, 0, 0, 0,
-    N_ ("a policy's name (up to 32 lower case letters, digits and dashes, a letter first)") },
-  { "policy", "match", KEY_MATCH, 0, 0, 0,
-    N_ ("a pattern of domain names (* and ? stand for others) and a policy's name, such as web-* "
-        "protect") },
-  { "veto", "command", KEY_VETO, 0, 0, 0,
-    N_ ("the absolute path of a program, or of a folder of them, such as /etc/postcopyd/veto.d") },
-  { "veto", "actions", KEY_VETO, 0, 0, 0, N_ ("actions, each once, such as recover destroy") },
-  { "veto", "timeout", KEY_VETO, 0, 0, 0, N_ ("a duration such as 5s (100ms to 1min)") },
-  { "veto", "retry", KEY_VETO, 0, 0, 0, N_ ("a duration such as 5s (1s to 1h)") },
-  { "veto", "default", KEY_VETO, 0, 0, 0, N_ ("allow or deny") },
-  { "host", "allow-destroy", KEY_BOOLEAN, G_STRUCT_OFFSET (PcdConfig, allow_destroy), 0, 0,
-    N_ ("yes or no") },
-  { "sinks", "timeout", KEY_SINKS, 0, 0, 0, NULL },
-  { "sinks", "queue-size", KEY_SINKS, 0, 0, 0, NULL },
-  { "sinks", "queue-bytes", KEY_SINKS, 0, 0, 0, NULL },
-};
 
 typedef struct {
   const char *path;
@@ -95,8 +27,8 @@ typedef struct {
   PcdSinkConfig *sink;     /* in a [sink NAME] */
   guint peer_line;
   PcdConfig config;
-  guint groups_seen[G_N_ELEMENTS (keys)]; /* line of the group, by its first key's index */
-  guint keys_seen[G_N_ELEMENTS (keys)];   /* line of the key, 0 if not given */
+  guint groups_seen[PCD_CONFIG_MAX_KEYS]; /* line of the group, by its first key's index */
+  guint keys_seen[PCD_CONFIG_MAX_KEYS];   /* line of the key, 0 if not given */
 } Reader;
 
 static void
@@ -181,103 +113,6 @@ quote (const char *text, gsize length)
 }
 
 static gboolean
-parse_boolean (const char *text, gboolean *ret_value)
-{
-  static const char *const yes[] = { "yes", "true", "on", "1", NULL };
-  static const char *const no[] = { "no", "false", "off", "0", NULL };
-
-  if (!g_strv_contains (yes, text) && !g_strv_contains (no, text))
-    return FALSE;
-  *ret_value = g_strv_contains (yes, text);
-  return TRUE;
-}
-
-static gboolean
-parse_count (const Key *key, const char *text, guint *ret_count)
-{
-  guint64 count = 0;
-
-  if (!g_ascii_string_to_unsigned (text, 10, (guint64)key->minimum, (guint64)key->maximum, &count,
-                                   NULL))
-    return FALSE;
-  *ret_count = (guint)count;
-  return TRUE;
-}
-
-static gboolean
-parse_uri (const char *text, char **ret_uri)
-{
-  if (!pcd_peers_check_uri (text))
-    return FALSE;
-  g_free (*ret_uri);
-  *ret_uri = g_strdup (text);
-  return TRUE;
-}
-
-static gboolean
-parse_policy (const char *text, PcdConfig *config)
-{
-  PcdPolicyMatch match = { g_strdup ("*"), g_strdup (text) };
-
-  g_array_append_val (config->matches, match);
-  config->has_default_policy = TRUE;
-  return pcd_policy_name_is_good (text);
-}
-
-/* The last word is the policy: a domain's name may have spaces in it. */
-static gboolean
-parse_match (const char *text, PcdConfig *config)
-{
-  const char *last = text + strlen (text);
-  guint at = config->matches->len - (config->has_default_policy ? 1 : 0);
-
-  while (last > text && !g_ascii_isspace (last[-1]))
-    last--;
-  g_autofree char *pattern = g_strchomp (g_strndup (text, last - text));
-  if (!pattern[0] || !pcd_policy_name_is_good (last))
-    return FALSE;
-  PcdPolicyMatch match = { g_steal_pointer (&pattern), g_strdup (last) };
-  g_array_insert_val (config->matches, at, match);
-  return TRUE;
-}
-
-static gboolean
-parse_value (const Key *key, const char *text, PcdPeer *peer, PcdConfig *config)
-{
-  gpointer member = G_STRUCT_MEMBER_P (config, key->offset);
-  gint64 usec = 0;
-
-  if (key->type == KEY_URI)
-    return parse_uri (text, peer ? &peer->libvirt_uri : &config->peers->libvirt_uri);
-  if (key->type == KEY_ADDRESSES)
-    return (peer->addresses = pcd_peers_parse_addresses (text)) != NULL;
-  if (key->type == KEY_COUNT)
-    return parse_count (key, text, member);
-  if (key->type == KEY_POLICY)
-    return parse_policy (text, config);
-  if (key->type == KEY_MATCH)
-    return parse_match (text, config);
-  if (key->type == KEY_SINKS)
-    return pcd_sink_common_parse (&config->sink_defaults, key->name, text);
-  if (key->type == KEY_VETO)
-    return pcd_veto_config_parse (config->veto, key->name, text);
-
-  if (key->type == KEY_BOOLEAN)
-    return parse_boolean (text, member);
-  if (key->type == KEY_DURATION_OR_OFF && g_str_equal (text, "off")) {
-    *(gint64 *)member = 0;
-    return TRUE;
-  }
-  if (!pcd_duration_parse (text, &usec, NULL))
-    return FALSE;
-  gboolean off = key->type == KEY_DURATION_OR_OFF && usec == 0;
-  if (!off && (usec < key->minimum || usec > key->maximum))
-    return FALSE;
-  *(gint64 *)member = usec;
-  return TRUE;
-}
-
-static gboolean
 refuse (const Reader *reader, GKeyFileError code, GError **error, const char *format, ...)
     G_GNUC_PRINTF (4, 5);
 
@@ -292,25 +127,6 @@ refuse (const Reader *reader, GKeyFileError code, GError **error, const char *fo
   va_end (args);
   g_set_error (error, G_KEY_FILE_ERROR, code, "%s:%u: %s", reader->path, reader->line, text);
   return FALSE;
-}
-
-/* "arm, watch" or, within a group, "network-timeout, backstop, enabled". */
-static char *
-list_known (const char *group)
-{
-  g_autoptr (GString) list = g_string_new (NULL);
-
-  for (guint i = 0; i < G_N_ELEMENTS (keys); i++) {
-    gboolean same_group = i > 0 && g_str_equal (keys[i].group, keys[i - 1].group);
-    if (group ? !g_str_equal (keys[i].group, group) : same_group)
-      continue;
-    g_string_append_printf (list, "%s%s%s", list->len ? ", " : "",
-                            group ? keys[i].name : keys[i].group,
-                            !group && g_str_equal (keys[i].group, PEER) ? " NAME" : "");
-  }
-  if (!group)
-    g_string_append (list, ", " PLUGIN " NAME, " SINK " NAME");
-  return g_string_free (g_steal_pointer (&list), FALSE);
 }
 
 /* An address that two peers have would leave the way to both unknown. */
@@ -348,12 +164,12 @@ check_match (Reader *reader, GError **error)
 
 /* What cannot be said of a value alone. */
 static gboolean
-check_value (Reader *reader, const Key *key, GError **error)
+check_value (Reader *reader, const PcdConfigKey *key, GError **error)
 {
   switch (key->type) {
-  case KEY_ADDRESSES:
+  case PCD_KEY_ADDRESSES:
     return check_addresses (reader, error);
-  case KEY_MATCH:
+  case PCD_KEY_MATCH:
     return check_match (reader, error);
   default:
     return TRUE;
@@ -377,6 +193,8 @@ finish_peer (Reader *reader, GError **error)
 static gboolean
 read_peer (Reader *reader, char *name, GError **error)
 {
+  const PcdConfigKey *keys = pcd_config_get_keys ();
+
   g_strstrip (name);
   for (guint i = 0; i < reader->config.peers->peers->len; i++) {
     const PcdPeer *peer = g_ptr_array_index (reader->config.peers->peers, i);
@@ -391,13 +209,13 @@ read_peer (Reader *reader, char *name, GError **error)
         reader, G_KEY_FILE_ERROR_PARSE, error,
         _ ("peer name %s, expected a word of up to 64 characters, such as [peer host-b]"), quoted);
   }
-  reader->group = PEER;
+  reader->group = PCD_CONFIG_PEER;
   reader->peer = pcd_peers_add (reader->config.peers, name);
   reader->peer_line = reader->line;
   g_free (reader->section);
-  reader->section = g_strdup_printf (PEER " %s", name);
-  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
-    if (g_str_equal (keys[i].group, PEER))
+  reader->section = g_strdup_printf (PCD_CONFIG_PEER " %s", name);
+  for (guint i = 0; keys[i].group; i++)
+    if (g_str_equal (keys[i].group, PCD_CONFIG_PEER))
       reader->keys_seen[i] = 0;
   return TRUE;
 }
@@ -408,7 +226,7 @@ read_plugin (Reader *reader, const char *name, GError **error)
   g_autofree char *problem = NULL;
 
   reader->plugin = pcd_plugin_configs_add (reader->config.plugins, name, reader->line, &problem);
-  reader->group = PLUGIN;
+  reader->group = PCD_CONFIG_PLUGIN;
   return reader->plugin || refuse (reader, G_KEY_FILE_ERROR_PARSE, error, "%s", problem);
 }
 
@@ -429,7 +247,7 @@ read_sink (Reader *reader, const char *name, GError **error)
 
   reader->sink =
       pcd_sink_configs_add (reader->config.sinks, name, reader->path, reader->line, &problem);
-  reader->group = SINK;
+  reader->group = PCD_CONFIG_SINK;
   return reader->sink || refuse (reader, G_KEY_FILE_ERROR_PARSE, error, "%s", problem);
 }
 
@@ -446,6 +264,7 @@ read_sink_key (const Reader *reader, const char *key, const char *value, GError 
 static gboolean
 read_group (Reader *reader, char *line, GError **error)
 {
+  const PcdConfigKey *keys = pcd_config_get_keys ();
   gsize length = strlen (line);
 
   if (line[length - 1] != ']') {
@@ -456,14 +275,14 @@ read_group (Reader *reader, char *line, GError **error)
   if (!finish_peer (reader, error))
     return FALSE;
   reader->plugin = NULL;
-  if (g_str_has_prefix (line + 1, PLUGIN " "))
-    return read_plugin (reader, line + 1 + strlen (PLUGIN), error);
+  if (g_str_has_prefix (line + 1, PCD_CONFIG_PLUGIN " "))
+    return read_plugin (reader, line + 1 + strlen (PCD_CONFIG_PLUGIN), error);
   reader->sink = NULL;
-  if (g_str_has_prefix (line + 1, SINK " "))
-    return read_sink (reader, line + 1 + strlen (SINK), error);
-  if (g_str_equal (line + 1, PEER) || g_str_has_prefix (line + 1, PEER " "))
-    return read_peer (reader, line + 1 + strlen (PEER), error);
-  for (guint i = 0; i < G_N_ELEMENTS (keys); i++) {
+  if (g_str_has_prefix (line + 1, PCD_CONFIG_SINK " "))
+    return read_sink (reader, line + 1 + strlen (PCD_CONFIG_SINK), error);
+  if (g_str_equal (line + 1, PCD_CONFIG_PEER) || g_str_has_prefix (line + 1, PCD_CONFIG_PEER " "))
+    return read_peer (reader, line + 1 + strlen (PCD_CONFIG_PEER), error);
+  for (guint i = 0; keys[i].group; i++) {
     if (!g_str_equal (keys[i].group, line + 1))
       continue;
     if (reader->groups_seen[i])
@@ -476,7 +295,7 @@ read_group (Reader *reader, char *line, GError **error)
     reader->section = g_strdup (keys[i].group);
     return TRUE;
   }
-  g_autofree char *quoted = quote (line + 1, length - 2), *known = list_known (NULL);
+  g_autofree char *quoted = quote (line + 1, length - 2), *known = pcd_config_list_keys (NULL);
   return refuse (reader, G_KEY_FILE_ERROR_GROUP_NOT_FOUND, error,
                  _ ("unknown group %s, expected one of: %s"), quoted, known);
 }
@@ -484,6 +303,7 @@ read_group (Reader *reader, char *line, GError **error)
 static gboolean
 read_key (Reader *reader, char *line, GError **error)
 {
+  const PcdConfigKey *keys = pcd_config_get_keys ();
   char *equals = strchr (line, '=');
 
   if (!equals || equals == line) {
@@ -502,23 +322,22 @@ read_key (Reader *reader, char *line, GError **error)
     return read_plugin_key (reader, name, value, error);
   if (reader->sink)
     return read_sink_key (reader, name, value, error);
-  for (guint i = 0; i < G_N_ELEMENTS (keys); i++) {
+  for (guint i = 0; keys[i].group; i++) {
     if (!g_str_equal (keys[i].group, reader->group) || !g_str_equal (keys[i].name, name))
       continue;
-    if (reader->keys_seen[i] && keys[i].type != KEY_MATCH)
+    if (reader->keys_seen[i] && keys[i].type != PCD_KEY_MATCH)
       return refuse (reader, G_KEY_FILE_ERROR_PARSE, error,
                      _ ("[%s] %s: again, first seen in line %u, expected each key once"),
                      reader->section, keys[i].name, reader->keys_seen[i]);
     reader->keys_seen[i] = reader->line;
-    if (parse_value (&keys[i], value, reader->peer, &reader->config))
+    if (pcd_config_key_parse (&keys[i], value, reader->peer, &reader->config))
       return check_value (reader, &keys[i], error);
     g_autofree char *quoted = quote (value, strlen (value));
     return refuse (reader, G_KEY_FILE_ERROR_INVALID_VALUE, error,
                    _ ("[%s] %s: got %s, expected %s"), reader->section, keys[i].name, quoted,
-                   keys[i].expected ? _ (keys[i].expected)
-                                    : pcd_sink_common_expected (keys[i].name));
+                   pcd_config_key_expected (&keys[i]));
   }
-  g_autofree char *known = list_known (reader->group);
+  g_autofree char *known = pcd_config_list_keys (reader->group);
   return refuse (reader, G_KEY_FILE_ERROR_KEY_NOT_FOUND, error,
                  _ ("[%s]: unknown key %s, expected one of: %s"), reader->section, quoted_name,
                  known);
@@ -536,7 +355,9 @@ read_line (Reader *reader, char *line, GError **error)
 static guint
 line_of (const Reader *reader, gsize offset)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+  const PcdConfigKey *keys = pcd_config_get_keys ();
+
+  for (guint i = 0; keys[i].group; i++)
     if (keys[i].offset == offset)
       return reader->keys_seen[i];
   return 0;
