@@ -1,79 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Runners with receivers that fail, hang, refuse and lie, on a real queue; hooks that are real
- * programs; and what the configuration may say. */
+/* Runners with receivers that fail, hang, refuse and lie, on a real queue; and what the
+ * configuration may say. */
 #include "engine/pcd-config.h"
-#include "sinks/exec/pcd-exec-words.h"
-#include "sinks/exec/pcd-exec.h"
-#include "sinks/pcd-sink-runner.h"
+#include "sink-fixture.h"
 
-#include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-/* For a loaded machine; nothing waits that long where all is well. */
-#define PATIENCE (60 * G_USEC_PER_SEC)
-
-/* ---- what is logged ---- */
-
-static GMutex log_lock;
-static GPtrArray *logged, *expected;
-
-static GLogWriterOutput
-keep_message (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer data)
-{
-  if (level & (G_LOG_LEVEL_DEBUG | G_LOG_LEVEL_INFO))
-    return G_LOG_WRITER_HANDLED;
-  for (gsize i = 0; i < n_fields; i++) {
-    if (strcmp (fields[i].key, "MESSAGE") != 0)
-      continue;
-    g_mutex_lock (&log_lock);
-    g_ptr_array_add (logged, g_strdup (fields[i].value));
-    g_mutex_unlock (&log_lock);
-  }
-  return G_LOG_WRITER_HANDLED;
-}
-
-static void
-expect (const char *pattern)
-{
-  g_ptr_array_add (expected, g_strdup (pattern));
-}
-
-static gboolean
-take_message (const char *pattern)
-{
-  for (guint i = 0; i < logged->len; i++) {
-    if (!g_pattern_match_simple (pattern, g_ptr_array_index (logged, i)))
-      continue;
-    g_ptr_array_remove_index (logged, i);
-    return TRUE;
-  }
-  return FALSE;
-}
-
-/* All that was expected, and nothing else. A message may come a little later than its effect. */
-static void
-assert_expected (void)
-{
-  for (guint i = 0; i < expected->len; i++) {
-    const char *pattern = g_ptr_array_index (expected, i);
-    gboolean found = FALSE;
-    for (guint n = 0; n < 10000 && !found; n++) {
-      g_mutex_lock (&log_lock);
-      found = take_message (pattern);
-      g_mutex_unlock (&log_lock);
-      if (!found)
-        g_usleep (1000);
-    }
-    if (!found)
-      g_error ("not logged: %s", pattern);
-  }
-  g_mutex_lock (&log_lock);
-  if (logged->len > 0)
-    g_error ("logged: %s", (char *)g_ptr_array_index (logged, 0));
-  g_mutex_unlock (&log_lock);
-}
 
 /* ---- pure ---- */
 
@@ -127,36 +59,6 @@ test_result (void)
     g_assert_cmpint (result.outcome, ==, cases[i].expected);
     g_assert_cmpuint (result.n_delivered, ==, cases[i].expected_delivered);
     g_assert_true (g_pattern_match_simple (cases[i].expected_reason, result.reason));
-  }
-}
-
-static void
-test_words (void)
-{
-  const struct {
-    const char *kind, *json, *words;
-  } cases[] = {
-    { "phase", "{\"domain\":\"vm1\",\"from\":\"postcopy\",\"to\":\"paused\"}",
-      "vm1 paused begin postcopy" },
-    { "cause", "{\"kind\":\"cause\",\"domain\":\"vm1\",\"from\":\"none\",\"to\":\"network\"}",
-      "vm1 paused cause network" },
-    { "action", "{\"kind\":\"action\",\"domain\":\"vm1\",\"from\":\"recover\",\"to\":\"done\"}",
-      "vm1 action done recover" },
-    { "hold", "{\"kind\":\"hold\",\"domain\":\"a b\",\"to\":\"yes\"}", "a b hold begin -" },
-    { "unattended", "{\"kind\":\"unattended\",\"domain\":\"v\",\"from\":\"yes\",\"to\":\"no\"}",
-      "v unattended end -" },
-    { "libvirt", "{\"kind\":\"libvirt\",\"to\":\"connected\"}", "- libvirt connected -" },
-    { "dropped", "{\"kind\":\"dropped\",\"count\":7}", "- dropped 7 -" },
-    { "of-tomorrow", "{\"kind\":\"of-tomorrow\",\"domain\":\"\",\"to\":3}", "- of-tomorrow 3 -" },
-    { "phase", "[]", NULL },
-    { "phase", "{", NULL },
-  };
-
-  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
-    const PostcopydNote note = { .kind = cases[i].kind, .json = cases[i].json };
-    g_auto (GStrv) words = pcd_exec_words (&note);
-    g_autofree char *joined = words ? g_strjoinv (" ", words) : NULL;
-    g_assert_cmpstr (joined, ==, cases[i].words);
   }
 }
 
@@ -243,113 +145,23 @@ static const PcdSinkType receiver_type = {
   .deliver = receiver_deliver,
 };
 
-typedef struct {
-  char *dir;
-  PcdJournal *journal;
-  PcdSinkRunner *runner;
-  PcdSinkTiming timing;
-} Fixture;
-
 static void
-poke (gpointer data)
+set_up_receiver (Fixture *f, gconstpointer data)
 {
-  Fixture *f = data;
-
-  if (f->runner)
-    pcd_sink_runner_poke (f->runner);
-}
-
-static void
-start_journal (Fixture *f, gint64 max_notes)
-{
-  g_autoptr (GError) error = NULL;
-  GPtrArray *limits = g_ptr_array_new_with_free_func ((GDestroyNotify)pcd_note_limits_free);
-
-  f->journal = pcd_journal_open (f->dir, NULL, &error);
-  g_assert_no_error (error);
-  g_ptr_array_add (limits, pcd_note_limits_new ("r", max_notes, 16 << 20));
-  pcd_journal_set_sinks (f->journal, limits);
-}
-
-static PcdSinkConfig *
-sink_config (gint64 timeout_usec)
-{
-  PcdSinkConfig *config = pcd_sink_config_new ("r", "receiver", g_strdup ("test"));
-
-  config->common = pcd_sink_common_default;
-  config->common.timeout_usec = timeout_usec;
-  return config;
-}
-
-static void
-start_runner (Fixture *f, const PcdSinkType *type, PcdSinkConfig *config)
-{
-  PcdSinkRunner *runner = pcd_sink_runner_new (config, type, NULL, f->journal, &f->timing, NULL);
-
-  pcd_sink_config_unref (config);
-  pcd_journal_watch_notes (f->journal, NULL, NULL);
-  f->runner = runner;
-  pcd_journal_watch_notes (f->journal, poke, f);
-  pcd_sink_runner_poke (runner);
-}
-
-static void
-stop (Fixture *f)
-{
-  pcd_journal_watch_notes (f->journal, NULL, NULL);
-  if (f->runner) {
-    pcd_sink_runner_stop (f->runner);
-    g_assert_true (pcd_sink_runner_wait (f->runner, g_get_monotonic_time () + PATIENCE));
-    g_clear_pointer (&f->runner, pcd_sink_runner_unref);
-  }
-  g_clear_pointer (&f->journal, pcd_journal_close);
-}
-
-static void
-set_up (Fixture *f, gconstpointer data)
-{
-  g_ptr_array_set_size (logged, 0);
-  g_ptr_array_set_size (expected, 0);
-  f->dir = g_dir_make_tmp ("pcd-sinks-XXXXXX", NULL);
-  f->timing = (PcdSinkTiming){ .first_usec = 1000, .longest_usec = 20000, .grace_usec = 1000 };
+  set_up (f, data);
   receiver =
       (Receiver){ .ids = g_ptr_array_new_with_free_func (g_free), .kinds = g_string_new (NULL) };
 }
 
 static void
-remove_all (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree char *child = g_build_filename (path, name, NULL);
-    if (g_unlink (child) < 0)
-      remove_all (child);
-  }
-  g_rmdir (path);
-}
-
-static void
-tear_down (Fixture *f, gconstpointer data)
+tear_down_receiver (Fixture *f, gconstpointer data)
 {
   if (f->journal)
     stop (f);
   g_ptr_array_unref (receiver.ids);
   g_string_free (receiver.kinds, TRUE);
   g_free (receiver.failed);
-  remove_all (f->dir);
-  g_free (f->dir);
-}
-
-static void
-add (Fixture *f, guint from, guint to)
-{
-  for (guint i = from; i <= to; i++) {
-    g_autofree char *json =
-        g_strdup_printf ("{\"kind\":\"phase\",\"domain\":\"vm%u\",\"to\":\"x\"}", i);
-    pcd_journal_add_note (f->journal, "u/source", "phase", i, json);
-  }
+  tear_down (f, data);
 }
 
 /* Until it has @n notes. */
@@ -362,24 +174,6 @@ wait_for_notes (guint n)
   while (receiver.ids->len < n)
     g_assert_true (g_cond_wait_until (&receiver.cond, &receiver.lock, until));
   g_mutex_unlock (&receiver.lock);
-}
-
-/* Until the status says so, which is by what is on disk. */
-static PcdSinkStatus *
-wait_for_status (Fixture *f, const char *state, gint64 delivered, gint64 waiting)
-{
-  const gint64 until = g_get_monotonic_time () + PATIENCE;
-
-  while (TRUE) {
-    g_autoptr (PcdSinkStatus) status = pcd_sink_runner_get_status (f->runner);
-    if (g_str_equal (status->state, state) && status->delivered == delivered &&
-        status->waiting == waiting)
-      return g_steal_pointer (&status);
-    if (g_get_monotonic_time () > until)
-      g_error ("%s, delivered %" G_GINT64_FORMAT ", waiting %" G_GINT64_FORMAT, status->state,
-               status->delivered, status->waiting);
-    g_usleep (2000);
-  }
 }
 
 static void
@@ -566,130 +360,6 @@ test_hangs (Fixture *f, gconstpointer data)
   assert_expected ();
 }
 
-/* ---- hooks ---- */
-
-static char *
-make_hook (Fixture *f, const char *name, const char *body)
-{
-  g_autofree char *folder = g_build_filename (f->dir, "hooks.d", NULL);
-  g_autofree char *text = g_strdup_printf ("#!/bin/sh\n%s\n", body);
-  char *path = g_build_filename (folder, name, NULL);
-
-  g_mkdir (folder, 0755);
-  g_assert_true (g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_NONE, 0755, NULL));
-  g_chmod (path, 0755);
-  return path;
-}
-
-static PcdSinkConfig *
-hooks_config (Fixture *f, gint64 timeout_usec)
-{
-  PcdSinkConfig *config = sink_config (timeout_usec);
-
-  g_hash_table_insert (config->keys, g_strdup ("directory"),
-                       g_build_filename (f->dir, "hooks.d", NULL));
-  return config;
-}
-
-static char *
-contents (Fixture *f, const char *name)
-{
-  g_autofree char *path = g_build_filename (f->dir, name, NULL);
-  char *text = NULL;
-
-  return g_file_get_contents (path, &text, NULL, NULL) ? text : g_strdup ("");
-}
-
-#define LOG "echo \"${0##*/} $1 $2 $3 $4\" >> \"${0%/hooks.d/*}/log\"\n"
-
-static void
-test_hooks (Fixture *f, gconstpointer data)
-{
-  g_autofree char *b =
-      make_hook (f, "20-b", LOG "cat > \"${0%/hooks.d/*}/stdin\"; env > \"${0%/hooks.d/*}/env\"");
-  g_autofree char *a = make_hook (f, "10-a", LOG "echo broken pipe dream >&2; exit 3");
-  g_autofree char *open_to_all = make_hook (f, "30-open", LOG);
-  g_autofree char *plain = make_hook (f, "README", LOG);
-  g_autofree char *link = g_build_filename (f->dir, "hooks.d", "40-link", NULL);
-  g_autofree char *hidden = make_hook (f, ".hidden", LOG);
-
-  g_chmod (open_to_all, 0777);
-  g_chmod (plain, 0644);
-  g_assert_cmpint (symlink ("/bin/true", link), ==, 0);
-  expect ("*10-a ended with status 3: broken pipe dream");
-  expect ("*30-open is not run: *writable by everyone*");
-  expect ("*40-link is not run: *link out of its folder*");
-  expect ("*10-a ended with status 3*");
-  start_journal (f, 1000);
-  start_runner (f, &pcd_exec_sink_type, hooks_config (f, 30 * G_USEC_PER_SEC));
-  add (f, 1, 2);
-  g_autoptr (PcdSinkStatus) status = wait_for_status (f, "idle", 2, 0);
-  g_autofree char *log = contents (f, "log"), *input = contents (f, "stdin"),
-                  *environment = contents (f, "env");
-  g_assert_cmpstr (
-      log, ==, "10-a vm1 x begin -\n20-b vm1 x begin -\n10-a vm2 x begin -\n20-b vm2 x begin -\n");
-  g_assert_cmpstr (input, ==, "{\"kind\":\"phase\",\"domain\":\"vm2\",\"to\":\"x\"}\n");
-  g_assert_nonnull (strstr (environment, "POSTCOPYD_KIND=phase\n"));
-  g_assert_nonnull (strstr (environment, "POSTCOPYD_UUID=u\n"));
-  g_assert_nonnull (strstr (environment, "POSTCOPYD_ROLE=source\n"));
-  g_assert_nonnull (strstr (environment, "POSTCOPYD_ID="));
-  g_assert_null (strstr (environment, "MESON"));
-  g_assert_null (strstr (environment, "PCD_"));
-  assert_expected ();
-}
-
-/* The first hook sleeps for ever, with a child that ignores SIGTERM. */
-static void
-test_hook_sleeps (Fixture *f, gconstpointer data)
-{
-  g_autofree char *a = make_hook (f, "10-a",
-                                  "trap '' TERM; sleep 1000 & echo $! > \"${0%/hooks.d/*}/child\"; "
-                                  "while :; do sleep 1000; done");
-  g_autofree char *b = make_hook (f, "20-b", LOG);
-
-  expect ("*10-a did not end within 1 s and was killed*");
-  start_journal (f, 1000);
-  start_runner (f, &pcd_exec_sink_type, hooks_config (f, G_USEC_PER_SEC));
-  add (f, 1, 1);
-  g_autoptr (PcdSinkStatus) status = wait_for_status (f, "idle", 1, 0);
-  g_autofree char *log = contents (f, "log"), *child = contents (f, "child");
-  g_assert_cmpstr (log, ==, "20-b vm1 x begin -\n");
-  g_assert_cmpint (atoi (child), >, 1);
-  /* gone, or a zombie that init has not fetched yet */
-  g_autofree char *stat_path = g_strdup_printf ("/proc/%d/stat", atoi (child));
-  g_autofree char *stat_text = NULL;
-  for (guint i = 0; i < 1000 && g_file_get_contents (stat_path, &stat_text, NULL, NULL) &&
-                    !strstr (stat_text, ") Z ");
-       i++) {
-    g_clear_pointer (&stat_text, g_free);
-    g_usleep (10000);
-  }
-  g_assert_true (!stat_text || strstr (stat_text, ") Z "));
-  assert_expected ();
-}
-
-/* 75 asks for more, of this hook alone; the others saw the event already. */
-static void
-test_hook_tries_again (Fixture *f, gconstpointer data)
-{
-  g_autofree char *a = make_hook (f, "10-a", LOG);
-  g_autofree char *b =
-      make_hook (f, "20-b", LOG "[ $(grep -c 20-b \"${0%/hooks.d/*}/log\") -ge 3 ] || exit 75");
-  g_autofree char *c = make_hook (f, "30-c", LOG);
-
-  expect ("*20-b has to see the event again*");
-  expect ("*takes events again*");
-  start_journal (f, 1000);
-  start_runner (f, &pcd_exec_sink_type, hooks_config (f, 30 * G_USEC_PER_SEC));
-  add (f, 1, 1);
-  g_autoptr (PcdSinkStatus) status = wait_for_status (f, "idle", 1, 0);
-  g_autofree char *log = contents (f, "log");
-  g_assert_cmpstr (log, ==,
-                   "10-a vm1 x begin -\n20-b vm1 x begin -\n30-c vm1 x begin -\n"
-                   "20-b vm1 x begin -\n20-b vm1 x begin -\n");
-  assert_expected ();
-}
-
 /* ---- configuration ---- */
 
 static void
@@ -743,14 +413,11 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  logged = g_ptr_array_new_with_free_func (g_free);
-  expected = g_ptr_array_new_with_free_func (g_free);
-  g_log_set_always_fatal (G_LOG_FATAL_MASK);
-  g_log_set_writer_func (keep_message, NULL, NULL);
+  watch_log ();
   g_test_add_func ("/sinks/backoff", test_backoff);
   g_test_add_func ("/sinks/result", test_result);
-  g_test_add_func ("/sinks/words", test_words);
-#define ADD(name, func) g_test_add ("/sinks/" name, Fixture, NULL, set_up, func, tear_down)
+#define ADD(name, func)                                                                            \
+  g_test_add ("/sinks/" name, Fixture, NULL, set_up_receiver, func, tear_down_receiver)
   ADD ("in-order", test_in_order);
   ADD ("comes-back", test_comes_back);
   ADD ("retry-after", test_retry_after);
@@ -758,9 +425,6 @@ main (int argc, char **argv)
   ADD ("restart", test_restart);
   ADD ("dead-receiver", test_dead_receiver);
   ADD ("hangs", test_hangs);
-  ADD ("hooks", test_hooks);
-  ADD ("hook-sleeps", test_hook_sleeps);
-  ADD ("hook-tries-again", test_hook_tries_again);
-  ADD ("config", test_config);
+  g_test_add ("/sinks/config", Fixture, NULL, set_up, test_config, tear_down);
   return g_test_run ();
 }
