@@ -1,41 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The loop: table of migrations, what libvirt says, what operators ask. All on the main thread.
- * Decides nothing; what becomes of one migration is pcd-migration.c's business. */
-#include "engine/pcd-engine.h"
+/* The loop: table of migrations, what libvirt says. All on the main thread.
+ * Decides nothing; what becomes of one migration is pcd-migration.c's business, what operators ask
+ * pcd-engine-ask.c's. */
+#include "engine/pcd-engine-private.h"
 
 #include "debug/pcd-debug-file.h"
 #include "engine/pcd-left.h"
 #include "engine/pcd-log.h"
-#include "engine/pcd-migration.h"
 #include "engine/pcd-policy-load.h"
-#include "host/pcd-netnews.h"
 #include "snapshot/pcd-snapshot.h"
 
 #include <gio/gio.h>
 
 /* Whether a guest that we hold after its migration was let go by others. */
 #define HELD_LOOK_USEC (10 * G_USEC_PER_SEC)
-
-struct _PcdEngine {
-  PcdConfig config;
-  PcdSource *source;
-  GPtrArray *migrations; /* (element-type PcdMigration): in the order in which they began */
-  PcdTeller *teller;
-  gboolean connected;
-  gint64 connection_time;
-  char *connection_reason;
-  guint expiry;
-  GCancellable *cancellable; /* of what looks at guests that an earlier daemon left */
-  GHashTable *wishes;  /* utf8 UUID -> utf8 policy: metadata that was read before its migration */
-  PcdNetnews *netnews; /* while a peer is watched */
-  PcdResponseEnv env;  /* no policies while actions are not enabled */
-  PcdMigrationEnv shared; /* points into this very struct */
-  char *uri;
-  char *policy_dir;
-  char *state_dir;
-  GHashTable *flags; /* utf8 -> (utf8 -> utf8): what an earlier daemon knew; NULL once used */
-  GPtrArray *left; /* (element-type PcdOpenIncident): what an earlier daemon left; NULL once told */
-};
 
 /* Keeps the record and tells it. @m may be %NULL. */
 static void
@@ -49,10 +27,8 @@ tell (PcdEngine *engine, PcdMigration *m, PcdRecordKind kind, const char *to, co
 
 /* ---- the table ---- */
 
-/* The migration that an event is about: that of the same role, or, where the role is not known, the
- * one that has not ended; an ended one serves only if there is no other. */
-static PcdMigration *
-find_migration (PcdEngine *engine, const PcdDomainRef *domain)
+PcdMigration *
+pcd_engine_find (PcdEngine *engine, const PcdDomainRef *domain)
 {
   PcdMigration *ended = NULL;
 
@@ -220,7 +196,7 @@ static void
 on_source_event (const PcdDomainRef *domain, const PcdEvent *event, const char *raw, gpointer data)
 {
   PcdEngine *engine = data;
-  PcdMigration *m = find_migration (engine, domain);
+  PcdMigration *m = pcd_engine_find (engine, domain);
 
   if (is_unknown (event)) {
     on_unknown (engine, domain, m, raw);
@@ -277,7 +253,7 @@ on_left_looked (const PcdOpenIncident *incident, pid_t pid, gpointer data)
     .role = incident->role,
   };
 
-  if (pid <= 0 || find_migration (engine, &domain)) {
+  if (pid <= 0 || pcd_engine_find (engine, &domain)) {
     end_left (engine, incident);
     return;
   }
@@ -331,7 +307,7 @@ on_source_metadata (const PcdDomainRef *domain,
                     gpointer data)
 {
   PcdEngine *engine = data;
-  PcdMigration *m = find_migration (engine, domain);
+  PcdMigration *m = pcd_engine_find (engine, domain);
 
   if (problem) {
     tell (engine, m, PCD_RECORD_UNKNOWN, NULL, problem);
@@ -464,18 +440,6 @@ pcd_engine_enable_actions (PcdEngine *engine,
   return TRUE;
 }
 
-PcdJournal *
-pcd_engine_get_journal (PcdEngine *engine)
-{
-  return engine->env.journal;
-}
-
-PcdPlugins *
-pcd_engine_get_plugins (PcdEngine *engine)
-{
-  return engine->env.turns.plugins;
-}
-
 void
 pcd_engine_free (PcdEngine *engine)
 {
@@ -519,98 +483,6 @@ pcd_engine_reload_policies (PcdEngine *engine, const PcdConfig *config, GError *
   return TRUE;
 }
 
-static PcdResponse *
-find_for_operator (PcdEngine *engine, const char *uuid, PcdRole role, GError **error)
-{
-  const PcdDomainRef domain = { .uuid = uuid, .role_known = TRUE, .role = role };
-  PcdMigration *m = find_migration (engine, &domain);
-  PcdResponse *response = m ? pcd_migration_get_response (m) : NULL;
-
-  if (!m)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "there is no migration of domain %s",
-                 uuid);
-  else if (!response)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                 "this postcopyd only watches, as it cannot keep a journal; its log says why "
-                 "(journalctl -u postcopyd)");
-  return response;
-}
-
-void
-pcd_engine_ask_progress (
-    PcdEngine *engine, const char *uuid, PcdRole role, PcdProgressCallback callback, gpointer data)
-{
-  const PcdDomainRef domain = { .uuid = uuid, .role_known = TRUE, .role = role };
-  const PcdProgress unknown = { .rate = -1, .left_usec = -1 };
-  PcdMigration *m = find_migration (engine, &domain);
-
-  if (m)
-    pcd_migration_ask_progress (m, callback, data);
-  else
-    callback (&unknown, "there is no such migration", data);
-}
-
-gboolean
-pcd_engine_order (PcdEngine *engine,
-                  const PcdOrder *order,
-                  PcdOrderCallback callback,
-                  gpointer data,
-                  GError **error)
-{
-  PcdResponse *response = find_for_operator (engine, order->uuid, order->role, error);
-
-  if (!response)
-    return FALSE;
-  pcd_response_order (response, order, callback, data);
-  return TRUE;
-}
-
-const char *
-pcd_engine_get_state_dir (const PcdEngine *engine)
-{
-  return engine->state_dir;
-}
-
-gint64
-pcd_engine_get_incident (
-    PcdEngine *engine, const char *uuid, PcdRole role, const char **ret_state_dir, GError **error)
-{
-  PcdResponse *response = find_for_operator (engine, uuid, role, error);
-
-  if (!response)
-    return -1;
-  *ret_state_dir = engine->env.state_dir;
-  return pcd_response_get_last_incident (response);
-}
-
-gboolean
-pcd_engine_hold (PcdEngine *engine,
-                 const char *uuid,
-                 PcdRole role,
-                 gboolean held,
-                 const char *who,
-                 GError **error)
-{
-  PcdResponse *response = find_for_operator (engine, uuid, role, error);
-
-  if (!response)
-    return FALSE;
-  return pcd_response_hold (response, held, who, error);
-}
-
-gboolean
-pcd_engine_set_policy (PcdEngine *engine,
-                       const char *uuid,
-                       PcdRole role,
-                       const char *name,
-                       const char *who,
-                       GError **error)
-{
-  PcdResponse *response = find_for_operator (engine, uuid, role, error);
-
-  return response && pcd_response_set_policy (response, name, who, error);
-}
-
 void
 pcd_engine_set_config (PcdEngine *engine, const PcdConfig *config)
 {
@@ -620,32 +492,4 @@ pcd_engine_set_config (PcdEngine *engine, const PcdConfig *config)
   schedule_expiry (engine);
   for (guint i = 0; i < engine->migrations->len; i++)
     pcd_migration_reconfigure (g_ptr_array_index (engine->migrations, i));
-}
-
-gboolean
-pcd_engine_is_connected (PcdEngine *engine, gint64 *ret_since, const char **ret_reason)
-{
-  if (ret_since)
-    *ret_since = engine->connection_time;
-  if (ret_reason)
-    *ret_reason = engine->connection_reason ? engine->connection_reason : "not tried yet";
-  return engine->connected;
-}
-
-void
-pcd_engine_foreach (PcdEngine *engine,
-                    void (*func) (const PcdMigrationView *, gpointer),
-                    gpointer data)
-{
-  for (guint i = 0; i < engine->migrations->len; i++) {
-    PcdMigrationView view = pcd_migration_get_view (g_ptr_array_index (engine->migrations, i));
-
-    func (&view, data);
-  }
-}
-
-GPtrArray *
-pcd_engine_get_records (PcdEngine *engine, guint64 after)
-{
-  return pcd_teller_get_records (engine->teller, after);
 }
