@@ -20,3 +20,13 @@ pcd_bus_resolve (const char *bus, GError **error)
   }
   return g_strdup (bus);
 }
+
+char *
+pcd_bus_migration_path (const char *uuid, PcdRole role)
+{
+  g_autofree char *path =
+      g_strdup_printf (PCD_BUS_PATH "/migration/%s_%s", uuid, pcd_role_to_string (role));
+
+  g_strdelimit (path, "-", '_');
+  return g_steal_pointer (&path);
+}

@@ -3,6 +3,8 @@
  * Connects to nothing. */
 #pragma once
 
+#include "core/pcd-types.h"
+
 #include <gio/gio.h>
 
 G_BEGIN_DECLS
@@ -17,5 +19,12 @@ G_BEGIN_DECLS
  * Returns: (transfer full): the address, or %NULL if @bus is none
  */
 char *pcd_bus_resolve (const char *bus, GError **error);
+
+/**
+ * pcd_bus_migration_path:
+ *
+ * Returns: (transfer full): the object path of a migration
+ */
+char *pcd_bus_migration_path (const char *uuid, PcdRole role);
 
 G_END_DECLS

@@ -61,16 +61,6 @@ migration_free (gpointer data)
   g_free (migration);
 }
 
-char *
-pcd_bus_migration_path (const char *uuid, PcdRole role)
-{
-  g_autofree char *path =
-      g_strdup_printf (PCD_BUS_PATH "/migration/%s_%s", uuid, pcd_role_to_string (role));
-
-  g_strdelimit (path, "-", '_');
-  return g_steal_pointer (&path);
-}
-
 /* D-Bus strings are UTF-8 or the connection is closed. */
 static char *
 valid (const char *text)

@@ -44,13 +44,6 @@ PcdBus *pcd_bus_new (PcdEngine *engine,
                      gpointer data);
 void pcd_bus_free (PcdBus *bus);
 
-/**
- * pcd_bus_migration_path:
- *
- * Returns: (transfer full): the object path of a migration
- */
-char *pcd_bus_migration_path (const char *uuid, PcdRole role);
-
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PcdBus, pcd_bus_free)
 
 G_END_DECLS

@@ -3,8 +3,8 @@
 #include "bus/pcd-operate.h"
 
 #include "bus/pcd-act-options.h"
+#include "bus/pcd-address.h"
 #include "bus/pcd-authority.h"
-#include "bus/pcd-bus.h"
 #include "bus/pcd-bus-error.h"
 #include "bus/pcd-job.h"
 #include "core/pcd-node.h"
