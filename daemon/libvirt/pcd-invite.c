@@ -36,31 +36,6 @@ find_own_address (const char *address, PcdEndpoint *endpoint, GError **error)
   return TRUE;
 }
 
-/* %TRUE if the source is paused, so that there is something to invite it to. */
-static gboolean
-is_paused_there (virDomainPtr domain, PcdOutcome *ret_outcome, char **ret_reason)
-{
-  g_autofree char *word = NULL;
-  g_autoptr (GError) error = NULL;
-  PcdQemuStatus status = pcd_vir_qmp_query_migrate (domain, &word, &error);
-
-  if (!error)
-    return pcd_recover_judge_status (status, word, ret_outcome, ret_reason);
-  *ret_outcome = PCD_OUTCOME_FAILED;
-  *ret_reason = g_strdup (error->message);
-  return FALSE;
-}
-
-static gboolean
-has_come (virDomainPtr domain)
-{
-  g_autofree char *word = NULL;
-  PcdQemuStatus status = pcd_vir_qmp_query_migrate (domain, &word, NULL);
-
-  return status == PCD_QEMU_POSTCOPY_RECOVER_SETUP || status == PCD_QEMU_POSTCOPY_RECOVER ||
-         status == PCD_QEMU_POSTCOPY_ACTIVE || status == PCD_QEMU_COMPLETED;
-}
-
 static gboolean
 leave (virDomainPtr domain, const PcdEndpoint *endpoint, GError **error)
 {
@@ -90,7 +65,15 @@ wait_for_source (const PcdInviteRequest *request,
   const gint64 until = g_get_monotonic_time () + WAIT_USEC;
 
   while (g_get_monotonic_time () < until && !must_end (request)) {
-    if (has_come (domain)) {
+    const PcdRecoverSign sign = pcd_recover_look (domain);
+
+    if (sign == PCD_RECOVER_ENDED) {
+      *ret_reason =
+          g_strdup_printf ("the source was invited to %s port %u, and its domain is gone since: %s",
+                           endpoint->address, endpoint->port, PCD_RECOVER_ENDED_WORDS);
+      return PCD_OUTCOME_FAILED;
+    }
+    if (sign == PCD_RECOVER_BEGAN) {
       *ret_reason = g_strdup_printf (
           "the source recovers, as invited to %s port %u; if a stop was pending here, libvirt "
           "keeps "
@@ -118,7 +101,7 @@ invite (const PcdInviteRequest *request,
   PcdOutcome outcome = PCD_OUTCOME_FAILED;
   PcdEndpoint endpoint = { 0 };
 
-  if (!is_paused_there (domain, &outcome, ret_reason))
+  if (!pcd_recover_is_paused (domain, &outcome, ret_reason))
     return outcome;
   if (pcd_vir_qmp_uses_tls (domain)) {
     *ret_reason = g_strdup ("the stream is encrypted, and a QEMU that hangs cannot shake hands");

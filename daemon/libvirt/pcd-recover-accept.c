@@ -89,12 +89,13 @@ pcd_recover_accept (Attempt *a, char **ret_message)
     return FALSE;
   }
   for (gint64 until = g_get_monotonic_time () + CONNECT_USEC; g_get_monotonic_time () < until;) {
-    gboolean gone;
+    const PcdRecoverSign sign = pcd_recover_look (a->domain);
 
-    if (pcd_recover_has_left_paused (a, &gone))
+    if (sign == PCD_RECOVER_BEGAN)
       return TRUE;
-    if (gone) {
-      *ret_message = g_strdup (PCD_RECOVER_GONE);
+    if (sign == PCD_RECOVER_ENDED) {
+      *ret_message =
+          g_strdup ("the domain is gone since QEMU was told to connect: " PCD_RECOVER_ENDED_WORDS);
       return FALSE;
     }
     g_usleep (PCD_RECOVER_POLL_USEC);

@@ -29,20 +29,6 @@
 
 typedef PcdRecoverAttempt Attempt;
 
-/* ---- QEMU's word ---- */
-
-/* A domain that is gone has completed, or its QEMU was killed: that is no word of QEMU's. */
-gboolean
-pcd_recover_has_left_paused (Attempt *a, gboolean *ret_gone)
-{
-  g_autofree char *word = NULL;
-  PcdQemuStatus status = pcd_vir_qmp_query_migrate (a->domain, &word, NULL);
-
-  *ret_gone = g_strcmp0 (word, PCD_VIR_QMP_GONE) == 0;
-  return !*ret_gone && (status == PCD_QEMU_POSTCOPY_RECOVER || status == PCD_QEMU_POSTCOPY_ACTIVE ||
-                        status == PCD_QEMU_COMPLETED);
-}
-
 gboolean
 pcd_recover_must_end (Attempt *a)
 {
@@ -155,11 +141,13 @@ call_and_watch (Attempt *a, char **ret_message)
   gint64 doubt_until = 0, look_at = g_get_monotonic_time () + INVITED_USEC;
 
   for (;;) {
-    gboolean ended = g_atomic_int_get (&call->ended), gone;
+    const gboolean ended = g_atomic_int_get (&call->ended);
+    const PcdRecoverSign sign = pcd_recover_look (a->domain);
 
-    if (pcd_recover_has_left_paused (a, &gone))
+    if (sign == PCD_RECOVER_BEGAN)
       return TRUE;
-    if (gone && ended) { /* libvirt's call succeeds once the migration has completed */
+    /* libvirt's call succeeds once the migration has completed. */
+    if (sign == PCD_RECOVER_ENDED && ended) {
       *ret_message = g_strdup (call->error ? PCD_RECOVER_GONE : NULL);
       return !call->error;
     }

@@ -14,7 +14,7 @@ G_BEGIN_DECLS
 /* A connection of libvirt's daemon here was or may have to be shut down: so long until it is over.
  */
 #define PCD_RECOVER_RELEASE_USEC ((gint64)2 * G_USEC_PER_SEC)
-#define PCD_RECOVER_GONE         "the domain is not on this host any more"
+#define PCD_RECOVER_GONE         "the domain does not run on the source any more"
 
 /**
  * PcdRecoverAttempt:
@@ -41,8 +41,6 @@ typedef struct {
   PcdEndpoint listens;
 } PcdRecoverAttempt;
 
-/* By QEMU's own word. @ret_gone: there is no such domain any more, and so no word. */
-gboolean pcd_recover_has_left_paused (PcdRecoverAttempt *attempt, gboolean *ret_gone);
 gboolean pcd_recover_must_end (PcdRecoverAttempt *attempt);
 
 /* Whether there is an invitation, which it then has. */

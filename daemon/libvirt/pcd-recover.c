@@ -32,11 +32,6 @@ pcd_recover_judge_status (PcdQemuStatus status,
     *ret_reason = g_strdup ("QEMU is recovering already");
     return FALSE;
   case PCD_QEMU_COMPLETED:
-    if (g_str_equal (word, PCD_VIR_QMP_GONE)) { /* killed, or recovered by another and over */
-      *ret_outcome = PCD_OUTCOME_REFUSED;
-      *ret_reason = g_strdup (PCD_RECOVER_GONE);
-      return FALSE;
-    }
     *ret_outcome = PCD_OUTCOME_DONE;
     *ret_reason = g_strdup ("the migration has completed");
     return FALSE;
@@ -52,6 +47,19 @@ pcd_recover_judge_status (PcdQemuStatus status,
   }
 }
 
+/* QEMU 9.1's postcopy-recover-setup is but a try to connect: it may fall back to paused. */
+PcdRecoverSign
+pcd_recover_judge_sign (PcdQemuStatus status, gboolean is_gone, int state, int reason)
+{
+  if (is_gone)
+    return state == VIR_DOMAIN_SHUTOFF && reason == VIR_DOMAIN_SHUTOFF_MIGRATED ? PCD_RECOVER_BEGAN
+                                                                                : PCD_RECOVER_ENDED;
+  return status == PCD_QEMU_POSTCOPY_RECOVER || status == PCD_QEMU_POSTCOPY_ACTIVE ||
+                 status == PCD_QEMU_COMPLETED
+             ? PCD_RECOVER_BEGAN
+             : PCD_RECOVER_WAITS;
+}
+
 const char *
 pcd_recover_judge_version (gulong here, gulong there)
 {
@@ -62,6 +70,37 @@ pcd_recover_judge_version (gulong here, gulong there)
   if (there >= 11002000 && there < 11004000)
     return "the destination's libvirt is 11.2 or 11.3, whose daemon crashes on a resume";
   return NULL;
+}
+
+/* ---- QEMU's word ---- */
+
+gboolean
+pcd_recover_is_paused (virDomainPtr domain, PcdOutcome *ret_outcome, char **ret_reason)
+{
+  g_autofree char *word = NULL;
+  g_autoptr (GError) error = NULL;
+  PcdQemuStatus status = pcd_vir_qmp_query_migrate (domain, &word, &error);
+  gboolean gone = g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+
+  if (!error)
+    return pcd_recover_judge_status (status, word, ret_outcome, ret_reason);
+  *ret_outcome = gone ? PCD_OUTCOME_REFUSED : PCD_OUTCOME_FAILED;
+  *ret_reason = g_strdup (gone ? PCD_RECOVER_GONE : error->message);
+  return FALSE;
+}
+
+PcdRecoverSign
+pcd_recover_look (virDomainPtr domain)
+{
+  g_autofree char *word = NULL;
+  g_autoptr (GError) error = NULL;
+  PcdQemuStatus status = pcd_vir_qmp_query_migrate (domain, &word, &error);
+  gboolean gone = g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  int state = -1, reason = 0;
+
+  if (gone && virDomainGetState (domain, &state, &reason, 0) < 0)
+    state = -1;
+  return pcd_recover_judge_sign (status, gone, state, reason);
 }
 
 /* ---- the destination's libvirt ---- */
@@ -217,16 +256,9 @@ try_routes (Attempt *a, char **ret_reason)
 static PcdOutcome
 run_on_domain (Attempt *a, char **ret_reason)
 {
-  g_autoptr (GError) error = NULL;
-  g_autofree char *word = NULL;
   PcdOutcome outcome = PCD_OUTCOME_FAILED;
-  PcdQemuStatus status = pcd_vir_qmp_query_migrate (a->domain, &word, &error);
 
-  if (error) {
-    *ret_reason = g_strdup (error->message);
-    return PCD_OUTCOME_FAILED;
-  }
-  if (!pcd_recover_judge_status (status, word, &outcome, ret_reason))
+  if (!pcd_recover_is_paused (a->domain, &outcome, ret_reason))
     return outcome;
   const char *bug = pcd_recover_judge_version (a->here, 0);
   if (bug && !a->request->override) {

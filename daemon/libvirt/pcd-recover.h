@@ -3,6 +3,8 @@
  * other. Must not know when it is due, nor how often: that is the ladder's business. */
 #pragma once
 
+#include <libvirt/libvirt.h>
+
 #include "core/pcd-ladder.h"
 #include "engine/pcd-peers.h"
 
@@ -57,6 +59,46 @@ gboolean pcd_recover_judge_status (PcdQemuStatus status,
                                    const char *word,
                                    PcdOutcome *ret_outcome,
                                    char **ret_reason);
+
+/**
+ * PcdRecoverSign: what a look at the source tells, after a recovery was asked for.
+ * @PCD_RECOVER_WAITS: QEMU is paused still, or did not say
+ * @PCD_RECOVER_BEGAN: it recovers, has recovered, or its migration has completed
+ * @PCD_RECOVER_ENDED: there is no QEMU any more, and nothing tells whether its migration completed
+ */
+typedef enum {
+  PCD_RECOVER_WAITS,
+  PCD_RECOVER_BEGAN,
+  PCD_RECOVER_ENDED,
+} PcdRecoverSign;
+
+/**
+ * pcd_recover_judge_sign:
+ * @status: QEMU's, on the source; ignored if @is_gone
+ * @is_gone: there is no such QEMU any more
+ * @state: virDomainState of what is left of the domain, -1 if nothing is (a transient one)
+ * @reason: its virDomainShutoffReason
+ */
+PcdRecoverSign
+pcd_recover_judge_sign (PcdQemuStatus status, gboolean is_gone, int state, int reason);
+
+/* %PCD_RECOVER_ENDED for people: a short rest of memory may have completed between two looks. */
+#define PCD_RECOVER_ENDED_WORDS                                                                    \
+  "its QEMU was ended, or the recovery was over at once: its libvirt does not say which"
+
+/* Asks @domain, the source's. Blocks. */
+PcdRecoverSign pcd_recover_look (virDomainPtr domain);
+
+/**
+ * pcd_recover_is_paused:
+ * @domain: the source's
+ * @ret_outcome: (out): written if %FALSE
+ * @ret_reason: (out) (transfer full): likewise
+ *
+ * Asks QEMU there, then as pcd_recover_judge_status (); a domain that is gone is refused, whatever
+ * became of it. Blocks.
+ */
+gboolean pcd_recover_is_paused (virDomainPtr domain, PcdOutcome *ret_outcome, char **ret_reason);
 
 /**
  * pcd_recover_judge_version:

@@ -41,12 +41,12 @@ pcd_vir_qmp (virDomainPtr domain, const char *line, GError **error)
 }
 
 static gboolean
-is_gone (virDomainPtr domain)
+is_gone (virDomainPtr domain, const GError *failure)
 {
-  const int code = virGetLastErrorCode ();
-
-  return code == VIR_ERR_NO_DOMAIN ||
-         (code == VIR_ERR_OPERATION_INVALID && virDomainIsActive (domain) != 1);
+  if (g_error_matches (failure, PCD_VIR_ERROR, VIR_ERR_NO_DOMAIN))
+    return TRUE;
+  return g_error_matches (failure, PCD_VIR_ERROR, VIR_ERR_OPERATION_INVALID) &&
+         virDomainIsActive (domain) != 1;
 }
 
 PcdQemuStatus
@@ -57,11 +57,9 @@ pcd_vir_qmp_query_migrate (virDomainPtr domain, char **ret_word, GError **error)
   g_autoptr (GError) failure = NULL;
 
   reply = pcd_vir_qmp (domain, "{\"execute\":\"query-migrate\"}", &failure);
-  if (!reply && failure->domain == PCD_VIR_ERROR && is_gone (domain)) {
-    *ret_word = g_strdup (PCD_VIR_QMP_GONE);
-    return PCD_QEMU_COMPLETED;
-  }
-  if (!reply)
+  if (!reply && is_gone (domain, failure))
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, failure->message);
+  else if (!reply)
     g_propagate_prefixed_error (error, g_steal_pointer (&failure), "query-migrate: ");
   if (!reply || !pcd_vir_status_from_json (reply, "return", &word, error))
     return PCD_QEMU_UNKNOWN;

@@ -21,16 +21,14 @@ G_BEGIN_DECLS
  */
 char *pcd_vir_qmp (virDomainPtr domain, const char *line, GError **error);
 
-/* Said in place of QEMU's word when there is no such domain. */
-#define PCD_VIR_QMP_GONE "gone"
-
 /**
  * pcd_vir_qmp_query_migrate:
- * @ret_word: (out) (transfer full): QEMU's word, or %PCD_VIR_QMP_GONE; not written on failure
+ * @ret_word: (out) (transfer full): QEMU's word; not written on failure
+ * @error: %G_IO_ERROR_NOT_FOUND if the domain is gone from there, or does not run: libvirt ends a
+ *   source on completion, but a QEMU that was killed looks the same
  *
- * Returns: the migration's status; completed too when the domain is gone from there, as libvirt
- *   ends it on completion (the word tells which). %PCD_QEMU_UNKNOWN with @error set if it could not
- * be asked
+ * Returns: the migration's status; %PCD_QEMU_UNKNOWN with @error set if there was nobody to ask, or
+ *   it could not be asked
  */
 PcdQemuStatus pcd_vir_qmp_query_migrate (virDomainPtr domain, char **ret_word, GError **error);
 

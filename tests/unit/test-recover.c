@@ -8,7 +8,6 @@
 #include "engine/pcd-peers.h"
 #include "host/pcd-owner.h"
 #include "libvirt/pcd-recover.h"
-#include "libvirt/pcd-vir-qmp.h"
 
 static PcdPeers *
 two_peers (void)
@@ -140,13 +139,46 @@ test_status (void)
       g_assert_nonnull (reason);
     }
   }
+}
 
-  /* Killed in the pause, such as by an operator: nothing has completed. */
-  PcdOutcome outcome = PCD_OUTCOME_DONE;
-  g_autofree char *reason = NULL;
-  g_assert_false (
-      pcd_recover_judge_status (PCD_QEMU_COMPLETED, PCD_VIR_QMP_GONE, &outcome, &reason));
-  g_assert_cmpint (outcome, ==, PCD_OUTCOME_REFUSED);
+/* After a recovery was asked for. */
+static void
+test_sign (void)
+{
+  static const struct {
+    const char *what;
+    PcdQemuStatus status;
+    gboolean is_gone;
+    int state, reason;
+    PcdRecoverSign sign;
+  } rows[] = {
+    { "paused still", PCD_QEMU_POSTCOPY_PAUSED, FALSE, -1, 0, PCD_RECOVER_WAITS },
+    { "tries to connect", PCD_QEMU_POSTCOPY_RECOVER_SETUP, FALSE, -1, 0, PCD_RECOVER_WAITS },
+    { "could not be asked", PCD_QEMU_UNKNOWN, FALSE, -1, 0, PCD_RECOVER_WAITS },
+    { "failed", PCD_QEMU_FAILED, FALSE, -1, 0, PCD_RECOVER_WAITS },
+    { "recovers", PCD_QEMU_POSTCOPY_RECOVER, FALSE, -1, 0, PCD_RECOVER_BEGAN },
+    { "recovered", PCD_QEMU_POSTCOPY_ACTIVE, FALSE, -1, 0, PCD_RECOVER_BEGAN },
+    { "completed, not yet ended", PCD_QEMU_COMPLETED, FALSE, -1, 0, PCD_RECOVER_BEGAN },
+    { "completed and ended by libvirt", PCD_QEMU_UNKNOWN, TRUE, VIR_DOMAIN_SHUTOFF,
+      VIR_DOMAIN_SHUTOFF_MIGRATED, PCD_RECOVER_BEGAN },
+    { "killed", PCD_QEMU_UNKNOWN, TRUE, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_CRASHED,
+      PCD_RECOVER_ENDED },
+    { "destroyed", PCD_QEMU_UNKNOWN, TRUE, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_DESTROYED,
+      PCD_RECOVER_ENDED },
+    { "crashed", PCD_QEMU_UNKNOWN, TRUE, VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED,
+      PCD_RECOVER_ENDED },
+    { "same number, another state", PCD_QEMU_UNKNOWN, TRUE, VIR_DOMAIN_PAUSED,
+      VIR_DOMAIN_SHUTOFF_MIGRATED, PCD_RECOVER_ENDED },
+    { "transient, and no trace is left", PCD_QEMU_UNKNOWN, TRUE, -1, 0, PCD_RECOVER_ENDED },
+    { "a word from before it went", PCD_QEMU_COMPLETED, TRUE, -1, 0, PCD_RECOVER_ENDED },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_test_message ("%s", rows[i].what);
+    g_assert_cmpint (
+        pcd_recover_judge_sign (rows[i].status, rows[i].is_gone, rows[i].state, rows[i].reason), ==,
+        rows[i].sign);
+  }
 }
 
 static void
@@ -331,6 +363,7 @@ main (int argc, char **argv)
   g_test_add_func ("/recover/routes-in-words", test_routes_in_words);
   g_test_add_func ("/recover/doors", test_doors);
   g_test_add_func ("/recover/status", test_status);
+  g_test_add_func ("/recover/sign", test_sign);
   g_test_add_func ("/recover/versions", test_versions);
   g_test_add_func ("/recover/dead-connection", test_dead_connection);
   g_test_add_func ("/recover/invitation", test_invitation);
