@@ -99,7 +99,8 @@ pcd_show_colour (const PcdClientMigration *migration)
   if (is_phase (migration, PCD_PHASE_PAUSED) || is_phase (migration, PCD_PHASE_FAILED))
     return PCD_COLOUR_BAD;
   if (is_phase (migration, PCD_PHASE_RECOVERING) || is_flow (migration, PCD_FLOW_STALLED) ||
-      is_flow (migration, PCD_FLOW_SLOW) || migration->unattended)
+      is_flow (migration, PCD_FLOW_SLOW) || migration->unattended ||
+      pcd_show_held_still_by (migration))
     return PCD_COLOUR_WARN;
   return pcd_show_has_ended (migration) ? PCD_COLOUR_FAINT : PCD_COLOUR_GOOD;
 }
@@ -268,22 +269,12 @@ add_network (Block *self)
     add_field (self, _ ("Evidence:"), "%s", m->cause_detail);
 }
 
-/* (nullable): by what it is held, if that is the last thing that was done. */
-static const char *
-held_still_by (const PcdClientMigration *m)
-{
-  const gboolean holds =
-      g_str_equal (m->last_action, "stop") || g_str_equal (m->last_action, "freeze");
-
-  return holds && !is_source (m) && g_str_equal (m->last_outcome, "done") ? m->last_action : NULL;
-}
-
 /* What stands in the way of a stop, where something waits. */
 static char *
 describe_stop (const Block *self)
 {
-  if (held_still_by (self->migration))
-    return g_strdup_printf (_ ("it is held still by %s"), held_still_by (self->migration));
+  if (pcd_show_held_still_by (self->migration))
+    return g_strdup_printf (_ ("it is held still by %s"), pcd_show_held_still_by (self->migration));
   if (!self->look)
     return g_strdup (_ ("'postcopyctl inspect' on this host says whether it can be stopped"));
   switch (self->look->kickable) {
@@ -304,9 +295,9 @@ add_guest (Block *self)
   const PcdClientMigration *m = self->migration;
 
   if (pcd_show_has_ended (m)) {
-    if (held_still_by (m) && !is_phase (m, PCD_PHASE_GONE))
+    if (pcd_show_held_still_by (m))
       add_field (self, _ ("Guest:"), _ ("it is held still by %s; nothing else lets it go on"),
-                 held_still_by (m));
+                 pcd_show_held_still_by (m));
     return;
   }
   if (is_source (m) && !is_phase (m, PCD_PHASE_PRECOPY) && !is_phase (m, PCD_PHASE_DEVICE)) {
@@ -320,7 +311,7 @@ add_guest (Block *self)
     return;
   }
   if (m->n_blocked_vcpus + m->n_blocked_others == 0) {
-    g_autofree char *held = held_still_by (m) ? describe_stop (self) : NULL;
+    g_autofree char *held = pcd_show_held_still_by (m) ? describe_stop (self) : NULL;
     g_autofree char *none =
         g_strdup_printf (ngettext ("none of %u vCPU waits for missing memory",
                                    "none of %u vCPUs waits for missing memory", m->n_vcpus),
@@ -464,7 +455,7 @@ advise_trouble (const Block *self, Advice *advice, guint *n)
 
   if (is_phase (m, PCD_PHASE_PAUSED) && is_source (m))
     advise (advice, n, "recover", " --wait", m->name, _ ("try now, and wait for the end"));
-  else if (is_phase (m, PCD_PHASE_PAUSED) && held_still_by (m))
+  else if (is_phase (m, PCD_PHASE_PAUSED) && pcd_show_held_still_by (m))
     advise (advice, n, "resume", "", m->name, _ ("let the guest go on before it is recovered"));
   else if (is_phase (m, PCD_PHASE_PAUSED) && self->look && self->look->kickable == PCD_ANSWER_YES)
     advise (advice, n, "stop", "", m->name, _ ("hold the guest until it is recovered"));
@@ -493,7 +484,7 @@ add_commands (Block *self)
 
   if (!pcd_show_has_ended (m))
     advise_trouble (self, advice, &n);
-  else if (held_still_by (m) && !is_phase (m, PCD_PHASE_GONE))
+  else if (pcd_show_held_still_by (m))
     advise (advice, &n, "resume", "", m->name, _ ("let the guest go on"));
   if (m->incident) {
     g_autofree char *id = g_strdup_printf ("%" G_GINT64_FORMAT, m->incident);

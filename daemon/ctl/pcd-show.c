@@ -2,7 +2,9 @@
 /* A table for people and JSON for programs, out of one PcdClientState. */
 #include "ctl/pcd-show.h"
 
+#include "core/pcd-action.h"
 #include "core/pcd-json.h"
+#include "core/pcd-ladder.h"
 #include "core/pcd-text.h"
 
 #include <glib/gi18n.h>
@@ -27,6 +29,21 @@ pcd_show_has_ended (const PcdClientMigration *migration)
   return FALSE;
 }
 
+const char *
+pcd_show_held_still_by (const PcdClientMigration *migration)
+{
+  const char *action = migration->last_action;
+
+  if (!g_str_equal (action, pcd_action_to_string (PCD_ACTION_STOP)) &&
+      !g_str_equal (action, pcd_action_to_string (PCD_ACTION_FREEZE)))
+    return NULL;
+  return g_str_equal (migration->last_outcome, pcd_outcome_to_string (PCD_OUTCOME_DONE)) &&
+                 g_str_equal (migration->role, pcd_role_to_string (PCD_ROLE_DESTINATION)) &&
+                 !g_str_equal (migration->phase, pcd_phase_to_string (PCD_PHASE_GONE))
+             ? action
+             : NULL;
+}
+
 char *
 pcd_show_disconnected (const PcdClientState *state)
 {
@@ -49,6 +66,7 @@ static char *
 describe_phase (const PcdClientState *state, const PcdClientMigration *migration)
 {
   return g_strconcat (migration->phase, migration->unattended ? _ (" (unattended)") : "",
+                      pcd_show_held_still_by (migration) ? _ (" (held still)") : "",
                       state->connected ? "" : _ (" (last known)"), NULL);
 }
 

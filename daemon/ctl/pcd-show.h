@@ -17,6 +17,14 @@ gboolean pcd_show_matches (const PcdClientMigration *migration, const char *doma
 gboolean pcd_show_has_ended (const PcdClientMigration *migration);
 
 /**
+ * pcd_show_held_still_by:
+ *
+ * Returns: (nullable): the action of ours by which the guest here stands still, if that is the last
+ *   thing that was done; of a migration that has ended the daemon says so as long as it is true
+ */
+const char *pcd_show_held_still_by (const PcdClientMigration *migration);
+
+/**
  * pcd_show_disconnected:
  *
  * Returns: (transfer full) (nullable): the line that must stand before old rows, or %NULL if the

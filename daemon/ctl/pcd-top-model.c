@@ -3,6 +3,7 @@
 #include "ctl/pcd-top-model.h"
 
 #include "core/pcd-types.h"
+#include "ctl/pcd-show.h"
 
 #include <string.h>
 
@@ -66,7 +67,8 @@ rank_of (const PcdClientMigration *m)
     return 2;
   if (is (m->phase, pcd_phase_to_string (PCD_PHASE_RECOVERING)))
     return 3;
-  if (m->unattended || is (m->flow, pcd_flow_to_string (PCD_FLOW_SLOW)))
+  if (m->unattended || is (m->flow, pcd_flow_to_string (PCD_FLOW_SLOW)) ||
+      pcd_show_held_still_by (m))
     return FIRST_CALM - 1;
   for (guint i = 0; i < G_N_ELEMENTS (calm); i++)
     if (is (m->phase, pcd_phase_to_string (calm[i])))

@@ -6,6 +6,7 @@
 #include "core/pcd-text.h"
 #include "core/pcd-types.h"
 #include "ctl/pcd-show-block.h"
+#include "ctl/pcd-show.h"
 
 #include <glib/gi18n.h>
 #include <string.h>
@@ -110,6 +111,9 @@ pcd_top_deeds (const PcdClientMigration *m, gint64 now)
 
   if (m->held)
     g_string_append (text, _ (" (held)"));
+  if (pcd_show_held_still_by (m))
+    /* TRANSLATORS: of a policy, behind its name: stop or freeze, by which the guest stands still */
+    g_string_append_printf (text, _ (", held still by %s"), pcd_show_held_still_by (m));
   if (*m->doing)
     /* TRANSLATORS: of a policy, behind its name: what is done just now, such as ", does recover:
      * ..." */
@@ -186,28 +190,48 @@ pcd_top_lay_out (guint columns, guint *ret_widths)
   (void)grow (ret_widths, name, 1, G_MAXUINT, left);
 }
 
+static gboolean
+flows_or_ended (const PcdClientMigration *m)
+{
+  return !*m->flow || g_str_equal (m->flow, pcd_flow_to_string (PCD_FLOW_NONE)) ||
+         g_str_equal (m->flow, pcd_flow_to_string (PCD_FLOW_FLOWING));
+}
+
+/* That the guest is held still, where nothing worse is to be told. */
+static gboolean
+tells_hold (const PcdClientMigration *m)
+{
+  return pcd_show_held_still_by (m) && pcd_show_colour (m) != PCD_COLOUR_BAD && !m->unattended &&
+         flows_or_ended (m);
+}
+
 /* What makes the bare word of the phase less than the whole truth. */
 static char *
 describe_flow (const PcdClientMigration *m)
 {
   if (m->unattended)
     return g_strdup ("unattended");
+  if (tells_hold (m))
+    return g_strdup (_ ("held still"));
   if (*m->flow && !g_str_equal (m->flow, "none"))
     return g_strdup (m->flow);
   return g_strdup (*m->cause && !g_str_equal (m->cause, "none") ? m->cause : "-");
 }
 
-/* Where there is no room for the flow, trouble with it is told in place of "postcopy". */
+/* Where there is no room for the flow, trouble with it is told in place of "postcopy", and a guest
+ * that is held still in place of any good phase. */
 static char *
 describe_phase (const PcdClientMigration *m, const guint *widths)
 {
-  const gboolean flows = g_str_equal (m->flow, pcd_flow_to_string (PCD_FLOW_FLOWING));
-
-  if (widths[PCD_TOP_FLOW] > 0 || !g_str_equal (m->phase, pcd_phase_to_string (PCD_PHASE_POSTCOPY)))
+  if (widths[PCD_TOP_FLOW] > 0)
+    return g_strdup (m->phase);
+  if (tells_hold (m))
+    return describe_flow (m);
+  if (!g_str_equal (m->phase, pcd_phase_to_string (PCD_PHASE_POSTCOPY)))
     return g_strdup (m->phase);
   if (m->unattended)
     return g_strdup ("unattended");
-  return g_strdup (flows || !*m->flow || g_str_equal (m->flow, "none") ? m->phase : m->flow);
+  return g_strdup (flows_or_ended (m) ? m->phase : m->flow);
 }
 
 static char *

@@ -207,6 +207,19 @@ class TestList(Case):
             rf' b       destination   paused     -         network   {times}\n'
             rf' gräte   source        postcopy   flowing   -         {times}\n\n\Z'))
 
+    def test_held_still(self):
+        """In a pause and after the end, as long as the guest stands still by us."""
+        daemon = self.daemon()
+        for phase, action, outcome, shown in (('paused', 'freeze', 'done', 'paused (held still)'),
+                                              ('completed', 'stop', 'done', 'completed (held still)'),
+                                              ('completed', 'freeze', 'failed', 'completed'),
+                                              ('completed', 'resume', 'done', 'completed')):
+            daemon.tell('connected', f'migration {U1} destination g {phase} none none no 0',
+                        f'ladder {U1} destination observe default no 0 - {action} {outcome} why - 0')
+            row = ctl(self.bus, 'list').stdout.splitlines()[2]
+            self.assertEqual(re.split('   +', row.strip())[:4], ['g', 'destination', shown, '-'])
+            self.assertEqual('held still by' in ctl(self.bus, 'status', 'g').stdout, 'held' in shown)
+
     def test_empty(self):
         self.daemon().tell('connected')
         result = ctl(self.bus, 'list')

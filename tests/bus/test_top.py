@@ -16,6 +16,7 @@ from test_bus import CTL, DEADLINE, U1, U2, Case, ctl, wait_for
 
 PATIENCE = 30  # for what takes a moment here, and longer on a busy machine
 U3 = '33333333-2222-3333-4444-555555555555'
+U4 = '44444444-2222-3333-4444-555555555555'
 
 
 class TestTop(Case):
@@ -124,6 +125,17 @@ class TestTop(Case):
             self.order(*names)
         self.keys('q')
         self.assert_sane()
+
+    def test_held_still(self):
+        """A guest that stands still by us after its migration is no row like any other."""
+        daemon = self.three()
+        self.start('2 in trouble')
+        daemon.tell(f'migration {U4} destination frozen completed none none no 0',
+                    f'ladder {U4} destination observe default no 0 - freeze done why - 0')
+        self.wait('3 in trouble')
+        self.wait_row('frozen', 'held still')
+        daemon.tell(f'ladder {U4} destination observe default no 0 - resume done why - 0')
+        self.wait('2 in trouble', gone=['held still'])
 
     def test_help(self):
         """All of it fits 80 columns and 24 lines, and names every key."""

@@ -13,6 +13,7 @@ typedef struct {
   guint blocked;
   gint64 age_s;
   gboolean is_source;
+  const char *held_by; /* (nullable): a destination's last action, which was done */
 } Spec;
 
 static const Spec specs[] = {
@@ -31,6 +32,10 @@ object_of (const Spec *spec)
   g_variant_dict_init (&dict, NULL);
   g_variant_dict_insert (&dict, "Name", "s", spec->name);
   g_variant_dict_insert (&dict, "Role", "s", spec->is_source ? "source" : "destination");
+  if (spec->held_by) {
+    g_variant_dict_insert (&dict, "LastAction", "s", spec->held_by);
+    g_variant_dict_insert (&dict, "LastOutcome", "s", "done");
+  }
   g_variant_dict_insert (&dict, "Phase", "s", spec->phase);
   g_variant_dict_insert (&dict, "Flow", "s", spec->flow);
   g_variant_dict_insert (&dict, "Measured", "b", TRUE);
@@ -308,6 +313,46 @@ test_long_names (void)
   g_assert_cmpstr (ascii, ==, "web_fro~n_04");
 }
 
+/* Ended or not, a guest that stands still by us is to be looked at; nothing worse is hidden by it.
+ */
+static void
+test_held_still (void)
+{
+  static const struct {
+    Spec spec;
+    const char *wide, *narrow, *mark;
+    guint n_in_trouble;
+  } cases[] = {
+    { { "g", "completed", "none", 0, 5, FALSE, "freeze" }, "held still", "held still", "▲", 1 },
+    { { "g", "postcopy", "flowing", 0, 5, FALSE, "stop" }, "held still", "held still", "▲", 1 },
+    { { "g", "recovering", "none", 0, 5, FALSE, "freeze" }, "held still", "held still", "▲", 1 },
+    { { "g", "postcopy", "stalled", 0, 5, FALSE, "freeze" }, "stalled", "stalled", "▲", 1 },
+    { { "g", "paused", "none", 1, 5, FALSE, "freeze" }, "-", "paused", "!", 1 },
+    { { "g", "gone", "none", 0, 5, FALSE, "freeze" }, "-", "gone", "·", 0 },
+    { { "g", "completed", "none", 0, 5, FALSE, "resume" }, "-", "completed", "·", 0 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (PcdTopModel) model = pcd_top_model_new ();
+    guint widths[PCD_TOP_N_COLUMNS];
+
+    g_test_message ("case %u", i);
+    pcd_top_model_set_state (model, make_state (&cases[i].spec, 1));
+    const PcdTopRow *row = pcd_top_model_get_row (model, 0);
+    pcd_top_lay_out (80, widths);
+    g_autofree char *flow = pcd_top_cell (row, PCD_TOP_FLOW, widths, TRUE, NOW);
+    g_autofree char *mark = pcd_top_cell (row, PCD_TOP_MARK, widths, TRUE, NOW);
+    pcd_top_lay_out (40, widths);
+    g_autofree char *phase = pcd_top_cell (row, PCD_TOP_PHASE, widths, TRUE, NOW);
+    g_autofree char *deeds = pcd_top_deeds (row->migration, NOW);
+    g_assert_cmpstr (g_strchomp (flow), ==, cases[i].wide);
+    g_assert_cmpstr (g_strchomp (phase), ==, cases[i].narrow);
+    g_assert_cmpstr (mark, ==, cases[i].mark);
+    g_assert_cmpuint (pcd_top_model_get_n_in_trouble (model), ==, cases[i].n_in_trouble);
+    g_assert_true ((strstr (deeds, ", held still by ") != NULL) == (i < 5));
+  }
+}
+
 static void
 test_colours (void)
 {
@@ -397,6 +442,7 @@ main (int argc, char **argv)
   g_test_add_func ("/top/lay-out", test_lay_out);
   g_test_add_func ("/top/rows", test_rows);
   g_test_add_func ("/top/long-names", test_long_names);
+  g_test_add_func ("/top/held-still", test_held_still);
   g_test_add_func ("/top/colours", test_colours);
   g_test_add_func ("/top/threads", test_threads);
   return g_test_run ();

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import time
+from concurrent import futures
 
 from pcdlab import verify_memory
 from pcdlab.case import case
@@ -25,6 +26,7 @@ CONFIG = """\
 [recover]
 libvirt-uri = qemu+tcp://{address}/system
 """
+REST = 2_000_000_000  # PAUSEs: longer than a case, at 70 ns or more each
 METADATA = ["--uri", "https://postcopyd.org/policy/1", "--key", "postcopyd", "--live", "--set"]
 
 
@@ -185,6 +187,32 @@ def plain_libvirt(lab):
         monitor.close()
 
 
+@case("long-respond-invited-source-killed", lab=HOOKED, timeout=180)
+def invited_source_killed(lab):
+    """The source's QEMU is killed while an invitation of the destination's waits there: no recovery."""
+    watched = Watched(lab, config=CONFIG, vm_options={"monitor": True},
+                      before=lambda vm: mount_cgroup2(lab))
+    vm, monitor = watched.vm, watched.vm.qmp("dst")
+    assert lab.src.ctl("hold", vm.name).rc == 0  # nobody takes the invitation
+    cut = lab.cut("link-down")
+    watched.both_paused(cut.t, TIMEOUT + 1, "network")
+    wait_for(lambda: stands_still(vm), 20, "a vCPU that waits for a page")
+    stop_pends(lab, monitor)
+    cut.heal()
+
+    def invited():
+        return "postcopyd-recover_" in json.dumps(lab.src.qmp_by_libvirt(vm.name, "query-chardev"))
+    with futures.ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lab.dst.ctl, "recover", vm.name, timeout=60)
+        wait_for(invited, 30, "an invitation")
+        killed = lab.cut("kill-qemu", side="src", domain=vm.name)
+        told = asked.result()
+    print(f"# recover on dst: exit {told.rc} {time.monotonic() - killed.t:.2f} s after the kill: "
+          f"{told.err.strip()}")
+    assert told.rc == 1 and "its domain is gone since" in told.err, told
+    monitor.close()
+
+
 @case("long-protect-beside-libvirt", lab=HOOKED, timeout=400)
 def beside_libvirt(lab):
     """Policy protect holds a guest still while monitors answer; beside it, on the same hosts, plain
@@ -262,41 +290,89 @@ def refused_after_completion(watched):
     print(f"# after completion: exit {late.rc}: {late.err.strip()}")
 
 
-@case("long-protect-held-after-completion", lab=HOOKED, timeout=240)
-def held_after_completion(lab):
-    """Policy observe: who froze the guest has it listed after the end, over keep-ended and a killed
-    postcopyd, until it is resumed."""
+def vcpu_time(host, name):
+    """In clock ticks of the kernel: a toucher that runs never halts."""
+    threads = f"/proc/{host.qemu_pid(name)}/task"
+    total = 0
+    for tid in os.listdir(threads):
+        with open(f"{threads}/{tid}/stat", encoding="ascii") as stat:
+            comm, fields = stat.read().split("(", 1)[1].rsplit(")", 1)
+        if comm.startswith("CPU "):
+            total += sum(map(int, fields.split()[11:13]))
+    return total
+
+
+def is_held(host, name):
+    before = vcpu_time(host, name)
+    time.sleep(2)
+    return vcpu_time(host, name) == before
+
+
+def stop_if_possible(host, name):
+    """(nullable): refused until the daemon has the control monitor."""
+    done = host.ctl("stop", name, timeout=20)
+    return done if done.rc == 0 else None
+
+
+def held_after_completion(lab, verb):
+    """Policy observe: the guest is held by @verb in the migration, and stays so when that ends. For a
+    stop it rests after its first round: no vCPU may wait for a page."""
     config = CONFIG + "[policy]\nmatch = g observe\n[watch]\nkeep-ended = 3s\n"
-    watched = Watched(lab, config=config, before=lambda vm: mount_cgroup2(lab), start=False)
+    rest = {"mib": 64, "vm_options": {"rest": REST}} if verb == "stop" else {}
+    watched = Watched(lab, config=config, before=lambda vm: mount_cgroup2(lab), start=False, **rest)
     watched.start()
     vm, dst = watched.vm, lab.dst
-    lab.src.virsh("domjobabort", vm.name, "--postcopy")
-    watched.migration.wait_paused(10)
-    paused = time.monotonic() - 10
-    assert dst.ctl("freeze", vm.name, timeout=20).rc == 0
-    watched.hurry()
-    done = lab.src.ctl("recover", vm.name, "--wait", "--timeout", "60s", timeout=90)
-    assert done.rc == 0, done
-    watched.followers["dst"].wait("phase", "completed", paused, 60)
+    began = time.monotonic()
+    if verb == "freeze":
+        lab.src.virsh("domjobabort", vm.name, "--postcopy")
+        watched.migration.wait_paused(10)
+        assert dst.ctl(verb, vm.name, timeout=20).rc == 0
+        watched.hurry()
+        done = lab.src.ctl("recover", vm.name, "--wait", "--timeout", "60s", timeout=90)
+        assert done.rc == 0, done
+    else:
+        stopped = wait_for(lambda: stop_if_possible(dst, vm.name), 40, "a stop by dst's daemon", 1)
+        print(f"# {stopped.out.strip()}")
+        watched.hurry()
+    watched.followers["dst"].wait("phase", "completed", began, 60)
     refused_after_completion(watched)
 
     def held():
         shown = dst.ctl("status", vm.name).out
-        return "held still by freeze" in shown and f"postcopyctl resume {vm.name}" in shown
-    wait_for(held, 20, "status that says held still")
+        row = [line for line in dst.ctl("list").out.splitlines() if "completed" in line]
+        return f"held still by {verb}" in shown and f"postcopyctl resume {vm.name}" in shown and \
+            len(row) == 1 and "completed (held still)" in row[0]
+    wait_for(held, 20, "status and list that say held still")
     time.sleep(6)
-    assert held() and stands_still(vm), dst.ctl("status").out
+    assert held() and is_held(dst, vm.name), dst.ctl("status").out
     watched.kill_and_restart("dst")
-    wait_for(held, 30, "a new postcopyd that knows of the frozen guest")
+    wait_for(held, 30, "a new postcopyd that knows of the held guest")
     print("#", dst.ctl("status", vm.name).out.strip().replace("\n", "\n# "))
-    assert stands_still(vm)
+    print(f"# {dst.domstate(vm.name)} to libvirt")
+    assert is_held(dst, vm.name)
     thaw = dst.ctl("resume", vm.name, timeout=20)
-    assert thaw.rc == 0 and "thawed" in thaw.out, thaw
-    ticks = vm.ticks("dst")
-    wait_for(lambda: vm.ticks("dst") > ticks, 20, "tick of the guest after its resume")
+    print(f"# {thaw.out.strip()}")
+    undone = {"freeze": "1 vCPUs thawed", "stop": "QEMU told to go on"}[verb]
+    assert thaw.rc == 0 and undone in thaw.out, thaw
+    spent = vcpu_time(dst, vm.name)
+    assert dst.domstate(vm.name)[0] == "running", dst.domstate(vm.name)
+    wait_for(lambda: vcpu_time(dst, vm.name) > spent, 20, "a guest that runs after its resume")
     wait_for(lambda: dst.ctl("status", vm.name).rc == 4, 40, "an empty list")
     check_journal(dst, "completed")
     print(f"# {verify_memory(vm, 'dst')}")
+
+
+@case("long-protect-held-after-completion", lab=HOOKED, timeout=240)
+def frozen_after_completion(lab):
+    """Who froze the guest has it listed after the end, over keep-ended and a killed postcopyd, until
+    it is resumed."""
+    held_after_completion(lab, "freeze")
+
+
+@case("long-protect-stopped-after-completion", lab=HOOKED, timeout=240)
+def stopped_after_completion(lab):
+    """The same of a guest that QMP `stop` holds."""
+    held_after_completion(lab, "stop")
 
 
 @case("respond-operator-verbs", lab=HOOKED, timeout=180)
