@@ -135,6 +135,17 @@ pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, cha
 }
 
 int
+pcd_verb_parse_alone (const PcdVerb *verb, const GOptionEntry *entries, int *argc, char ***argv)
+{
+  int exit_code = pcd_verb_parse (verb, entries, argc, argv);
+
+  if (exit_code >= 0 || *argc <= 1)
+    return exit_code;
+  g_printerr (_ ("%s: unexpected argument '%s'; it takes none\n"), g_get_prgname (), (*argv)[1]);
+  return PCD_EXIT_USAGE;
+}
+
+int
 pcd_verb_refuse_host (const PcdCtl *ctl, const char *words)
 {
   g_printerr (_ ("postcopyctl: --host: '%s' looks at its own host; run it there: ssh %s "

@@ -112,14 +112,10 @@ run (const PcdCtl *ctl, int argc, char **argv)
       N_ ("Ask this libvirt, print its answer"), "URI" },
     { NULL },
   };
-  int code = pcd_verb_parse (&pcd_verb_doctor, entries, &argc, &argv);
+  int code = pcd_verb_parse_alone (&pcd_verb_doctor, entries, &argc, &argv);
 
   if (code >= 0)
     return code;
-  if (argc > 1) {
-    g_printerr (_ ("postcopyctl doctor: unexpected argument '%s'; it takes none\n"), argv[1]);
-    return PCD_EXIT_USAGE;
-  }
   if (options.ask) {
     pcd_ask_one (options.ask);
     return PCD_EXIT_DONE;

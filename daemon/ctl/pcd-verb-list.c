@@ -16,13 +16,9 @@ run (const PcdCtl *ctl, int argc, char **argv)
     { NULL },
   };
 
-  int parsed = pcd_verb_parse (&pcd_verb_list, entries, &argc, &argv);
+  int parsed = pcd_verb_parse_alone (&pcd_verb_list, entries, &argc, &argv);
   if (parsed >= 0)
     return parsed;
-  if (argc > 1) {
-    g_printerr (_ ("%s: unexpected argument '%s'; it takes none\n"), g_get_prgname (), argv[1]);
-    return PCD_EXIT_USAGE;
-  }
   g_autoptr (PcdClient) client = pcd_client_open (ctl, &exit_code);
   if (!client)
     return exit_code;

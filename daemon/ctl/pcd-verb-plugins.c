@@ -90,13 +90,9 @@ run (const PcdCtl *ctl, int argc, char **argv)
     { NULL },
   };
 
-  int parsed = pcd_verb_parse (&pcd_verb_plugins, entries, &argc, &argv);
+  int parsed = pcd_verb_parse_alone (&pcd_verb_plugins, entries, &argc, &argv);
   if (parsed >= 0)
     return parsed;
-  if (argc > 1) {
-    g_printerr (_ ("%s: unexpected argument '%s'; it takes none\n"), g_get_prgname (), argv[1]);
-    return PCD_EXIT_USAGE;
-  }
   g_autoptr (GPtrArray) views = pcd_plugin_names (config, &error);
   if (!views) {
     g_printerr ("postcopyctl plugins: %s\n", error->message);

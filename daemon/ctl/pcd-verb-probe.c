@@ -89,14 +89,10 @@ run (const PcdCtl *ctl, int argc, char **argv)
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, N_ ("No progress on the terminal"), NULL },
     { NULL },
   };
-  int code = pcd_verb_parse (&pcd_verb_probe, entries, &argc, &argv);
+  int code = pcd_verb_parse_alone (&pcd_verb_probe, entries, &argc, &argv);
 
   if (code >= 0)
     return code;
-  if (argc > 1) {
-    g_printerr (_ ("postcopyctl probe: unexpected argument '%s'; it takes none\n"), argv[1]);
-    return PCD_EXIT_USAGE;
-  }
   PcdBusy *busy = pcd_busy_begin (quiet || ctl->quiet ? PCD_BUSY_QUIET : 0,
                                   _ ("measuring how this kernel treats waiting vCPUs"), NULL);
   result = pcd_probe_run (NULL, &error);

@@ -200,14 +200,10 @@ static int
 run (const PcdCtl *ctl, int argc, char **argv)
 {
   g_autoptr (GError) error = NULL;
-  int exit_code = pcd_verb_parse (&pcd_verb_top, NULL, &argc, &argv);
+  int exit_code = pcd_verb_parse_alone (&pcd_verb_top, NULL, &argc, &argv);
 
   if (exit_code >= 0)
     return exit_code;
-  if (argc > 1) {
-    g_printerr (_ ("%s: unexpected argument '%s'; it takes none\n"), g_get_prgname (), argv[1]);
-    return PCD_EXIT_USAGE;
-  }
   if (ctl->host) {
     g_printerr (_ ("%s: --host: a full screen is best shown from there: "
                    "ssh -t %s postcopyctl top\n"),

@@ -83,6 +83,10 @@ typedef struct {
  */
 int pcd_verb_parse (const PcdVerb *verb, const GOptionEntry *entries, int *argc, char ***argv);
 
+/* The same of a verb that stands alone: with an argument, it is a usage error. */
+int
+pcd_verb_parse_alone (const PcdVerb *verb, const GOptionEntry *entries, int *argc, char ***argv);
+
 /**
  * pcd_verb_hint:
  * @word: (nullable): what stands where one of @verb's subverbs is expected
