@@ -5,7 +5,7 @@
 #include "ctl/pcd-show.h"
 #include "ctl/pcd-top-screen.h"
 #include "ctl/pcd-top-text.h"
-#include "ctl/pcd-top-threads.h"
+#include "ctl/pcd-show-threads.h"
 #include "ctl/pcd-top.h"
 
 #include <glib/gi18n.h>
@@ -136,7 +136,7 @@ make_threads (const PcdTop *self, const PcdTerminal *terminal)
   if (!seen)
     return g_strdup (_ ("looking at its threads ..."));
   if (seen->report)
-    return pcd_top_threads_to_text (seen->report, terminal);
+    return pcd_show_threads (seen->report, terminal);
   g_autofree char *problem = pcd_text_printable (seen->problem ?: "");
   g_autofree char *text =
       g_strdup_printf (_ ("Its threads cannot be shown: %s. "

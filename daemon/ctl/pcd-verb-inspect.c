@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* postcopyctl inspect: the threads of a QEMU process, as a table or JSON. Needs no daemon, and must
- * not know how threads are judged. */
+/* postcopyctl inspect: the threads of a QEMU process, for a person, as a table, or JSON. Needs no
+ * daemon, and must not know how threads are judged. */
+#include "ctl/pcd-show-threads.h"
 #include "ctl/pcd-table.h"
 #include "ctl/pcd-terminal.h"
 #include "ctl/pcd-verbs.h"
@@ -57,62 +58,11 @@ find_domain (const PcdCtl *ctl, const char *domain, GError **error)
   return 0;
 }
 
-/* `0.4 s`; `>0.1 s` if only the samples tell. */
+/* As it is for programs: every column in its place, whatever the width, and the threads in order.
+ */
 static char *
-since_text (const PcdThread *thread)
+to_plain_text (const PcdThreadReport *report)
 {
-  if (thread->class.blocked != PCD_ANSWER_YES)
-    return g_strdup ("-");
-  if (thread->blocked_usec >= 0)
-    return g_strdup_printf ("%.1f s", (double)thread->blocked_usec / G_USEC_PER_SEC);
-  return g_strdup_printf (">%.2f s", (double)thread->blocked_min_usec / G_USEC_PER_SEC);
-}
-
-/* Thread names are a guest's or a user's to choose: nothing of them may reach the terminal raw. */
-static char *
-safe_name (const char *name)
-{
-  char *safe = g_utf8_make_valid (name ? name : "", -1);
-
-  for (char *at = safe; *at; at++)
-    if (g_ascii_iscntrl (*at))
-      *at = '?';
-  return safe;
-}
-
-static void
-add_thread (PcdTable *table, const PcdThread *thread)
-{
-  const PcdThreadClass *class = &thread->class;
-  char *vcpu =
-      class->vcpu < 0 ? g_strdup (class->is_vcpu ? "?" : "-") : g_strdup_printf ("%d", class->vcpu);
-  gboolean plain = class->blocked == PCD_ANSWER_NO && class->kickable == PCD_ANSWER_YES &&
-                   class->traceable == PCD_ANSWER_YES;
-  const char *disputed = class->vcpu_disputed ? _ ("(its name says another vCPU)") : "";
-
-  char *cells[] = { g_strdup_printf ("%d", (int)thread->tid),
-                    safe_name (thread->name),
-                    vcpu,
-                    g_strdup_printf ("%c", thread->state),
-                    g_strdup (pcd_answer_to_string (class->blocked)),
-                    since_text (thread),
-                    g_strdup (pcd_fault_path_to_string (class->path)),
-                    g_strdup (pcd_answer_to_string (class->kickable)),
-                    g_strdup (pcd_answer_to_string (class->traceable)),
-                    g_strconcat (plain ? "" : class->reason, plain || !disputed[0] ? "" : "  ",
-                                 disputed, NULL),
-                    NULL };
-  pcd_table_add (table, g_memdup2 (cells, sizeof cells));
-}
-
-static void
-print_text (const PcdThreadReport *report)
-{
-  const PcdTerminal terminal = pcd_terminal_of (STDOUT_FILENO);
-  g_autofree char *summary = pcd_thread_report_summary (report);
-  g_auto (GStrv) lines = g_strsplit (summary, "\n", -1);
-  g_autoptr (GString) last = g_string_new (NULL);
-
   static const PcdTableColumn columns[] = {
     { N_ ("TID"), 8, 0 },
     { N_ ("NAME"), 16, 1 },
@@ -127,13 +77,22 @@ print_text (const PcdThreadReport *report)
     { NULL },
   };
   g_autoptr (PcdTable) table = pcd_table_new (columns);
+  g_autofree char *summary = pcd_thread_report_summary (report);
 
   for (guint i = 0; i < report->threads->len; i++)
-    add_thread (table, report->threads->pdata[i]);
-  for (guint i = 0; lines[i]; i++)
-    pcd_terminal_wrap (&terminal, last, lines[i], 0);
-  g_autofree char *text = pcd_table_to_text (table, 0, &terminal);
-  g_print ("%s\n%s", text, last->str);
+    pcd_table_add (table, pcd_show_thread_cells (report->threads->pdata[i]));
+  g_autofree char *text = pcd_table_to_text (table, 0, NULL);
+  return g_strdup_printf ("%s\n%s\n", text, summary);
+}
+
+static void
+print_text (const PcdThreadReport *report)
+{
+  const PcdTerminal terminal = pcd_terminal_of (STDOUT_FILENO);
+  g_autofree char *text =
+      terminal.columns > 0 ? pcd_show_threads (report, &terminal) : to_plain_text (report);
+
+  g_print ("%s", text);
 }
 
 static void

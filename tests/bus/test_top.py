@@ -249,8 +249,17 @@ class TestTop(Case):
         child = subprocess.Popen([program, '1000'])
         self.addCleanup(child.wait)
         self.addCleanup(child.kill)
+        inspect = [CTL, 'inspect', '--pid', str(child.pid)]
+        for columns, title in (120, 'KICKABLE TRACEABLE'), (80, 'KICK    TRACE'):
+            self.tmux('resize-window', '-x', str(columns), '-y', '24')
+            screen = self.shell(shlex.join(inspect))
+            self.assertRegex(screen, r'(?m)^● No thread is known to wait')
+            self.assertRegex(screen, rf'(?m)^TID .* {title}$')
+            self.assertRegex(screen, rf'(?m)^{child.pid} +qemu-system-\S+ .* none +yes +yes$')
+        plain = subprocess.run(inspect, env={**self.env, 'COLUMNS': '80'}, capture_output=True, text=True,
+                               timeout=DEADLINE, check=True).stdout
+        self.assertRegex(plain, rf'^TID .* KICKABLE  TRACEABLE   REASON\n{child.pid} .* yes\n\nNo thread is known')
         daemon.tell(f'pid {U2} source {child.pid}')
-        self.tmux('resize-window', '-x', '80', '-y', '24')
         self.start('zebra')
         self.keys('i')
         screen = self.wait(f'threads of zebra (source), process {child.pid}, as of', 'TID', 'KICK',

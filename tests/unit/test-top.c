@@ -2,7 +2,7 @@
 /* The order, selection, history and words of top. */
 #include "core/pcd-types.h"
 #include "ctl/pcd-top-text.h"
-#include "ctl/pcd-top-threads.h"
+#include "ctl/pcd-show-threads.h"
 
 #include <string.h>
 
@@ -414,7 +414,7 @@ test_threads (void)
     g_ptr_array_add (threads, &all[i]);
   for (guint i = 0; i < G_N_ELEMENTS (columns); i++) {
     const PcdTerminal terminal = { .columns = columns[i], .unicode = TRUE };
-    g_autofree char *text = pcd_top_threads_to_text (&report, &terminal);
+    g_autofree char *text = pcd_show_threads (&report, &terminal);
     g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
     for (guint j = 0; lines[j]; j++)
       g_assert_cmpint (g_utf8_strlen (lines[j], -1), <=, columns[i]);
