@@ -50,8 +50,8 @@ def promise(kept, text):
 class Narrator:
     """Prints for people; plain unless it is a terminal."""
 
-    def __init__(self, began):
-        self.began = began
+    def __init__(self):
+        self.began = time.time()
         self.steps = 0
         self.colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ \
             and os.environ.get("TERM") != "dumb"
@@ -325,12 +325,11 @@ def explain(lab, problem):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--began", type=float, default=time.time(), help="when ./demo was started")
     parser.add_argument("--tcg", action="store_true", help="emulate the VM even where KVM works")
     args = parser.parse_args()
     lab_module.take_down_on_signals()
     lab_module.take_down_stale()
-    tell = Narrator(args.began)
+    tell = Narrator()
     lab = Lab(tcg=args.tcg)
     try:
         Demo(lab, tell).run()

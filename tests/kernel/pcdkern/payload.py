@@ -17,9 +17,8 @@ LAB = os.path.join(TOP, "tests", "lab")
 sys.path.insert(0, LAB)
 
 
-def build_package(work):
-    """postcopyd's own .deb, built from this tree."""
-    tree = os.path.join(work, "tree", "postcopyd")
+def copy_tree(tree):
+    """What git knows of this tree, and what it would take in."""
     os.makedirs(tree)
     files = run(["git", "-c", f"safe.directory={TOP}", "-C", TOP, "ls-files", "-z", "--cached",
                  "--others", "--exclude-standard"])
@@ -29,6 +28,12 @@ def build_package(work):
             target = os.path.join(tree, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
+
+
+def build_package(work):
+    """postcopyd's own .deb, built from this tree."""
+    tree = os.path.join(work, "tree", "postcopyd")
+    copy_tree(tree)
     log = os.path.join(work, "package.log")
     with open(log, "w") as out:
         done = subprocess.run(["nice", "-n", "10", "dpkg-buildpackage", "-b", "-us", "-uc", "-d"],

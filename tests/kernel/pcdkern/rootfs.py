@@ -15,7 +15,7 @@ PACKAGES = """systemd systemd-sysv dbus polkitd libvirt-daemon-system libvirt-cl
 EXCLUDED = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"]
 
 
-def _sources():
+def sources():
     """apt's own Debian sources, as mmdebstrap takes them, and the suite."""
     rows = run(["apt-get", "indextargets", "--format",
                 "$(LABEL)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)", "Created-By: Packages"])
@@ -34,7 +34,7 @@ def _sources():
 
 def image():
     """(path of the ext4 image, its key)."""
-    lines, suite = _sources()
+    lines, suite = sources()
     with open(CUSTOMIZE) as f:
         key = cache.key(*lines, *PACKAGES, f.read())
 

@@ -91,6 +91,11 @@ class Lab:
         began = time.monotonic()
         if os.geteuid() != 0:
             raise LabError("the lab needs root: namespaces, KVM, userfaultfd")
+        # Whoever enters a mount namespace again leaves a chroot: libvirtd would be that of outside.
+        seen = proc.run(["nsenter", "-t", str(os.getpid()), "-m", "stat", "-c", "%d:%i", "/"]).out.strip()
+        here = os.stat("/")
+        if seen != f"{here.st_dev}:{here.st_ino}":
+            raise LabError("the lab does not work in a chroot; a container or a machine of its own does")
         ids.create(self.id, self.state)
         _mine[self.id] = self
         self._start_reaper()
