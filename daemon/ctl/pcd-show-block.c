@@ -4,6 +4,7 @@
 
 #include "core/pcd-duration.h"
 #include "core/pcd-text.h"
+#include "ctl/pcd-show-advice.h"
 #include "ctl/pcd-show.h"
 
 #include <glib/gi18n.h>
@@ -12,7 +13,6 @@
 
 #define LABEL_WIDTH 11
 #define INDENT      2
-#define N_COMMANDS  4
 
 typedef struct {
   const PcdClientState *state;
@@ -74,32 +74,15 @@ add_field (Block *self, const char *label, const char *format, ...)
 
 /* ---- the headline ---- */
 
-static gboolean
-is_phase (const PcdClientMigration *migration, PcdPhase phase)
-{
-  return g_str_equal (migration->phase, pcd_phase_to_string (phase));
-}
-
-static gboolean
-is_flow (const PcdClientMigration *migration, PcdFlow flow)
-{
-  return is_phase (migration, PCD_PHASE_POSTCOPY) &&
-         g_str_equal (migration->flow, pcd_flow_to_string (flow));
-}
-
-static gboolean
-is_source (const PcdClientMigration *migration)
-{
-  return g_str_equal (migration->role, pcd_role_to_string (PCD_ROLE_SOURCE));
-}
-
 PcdColour
 pcd_show_colour (const PcdClientMigration *migration)
 {
-  if (is_phase (migration, PCD_PHASE_PAUSED) || is_phase (migration, PCD_PHASE_FAILED))
+  if (pcd_show_is_phase (migration, PCD_PHASE_PAUSED) ||
+      pcd_show_is_phase (migration, PCD_PHASE_FAILED))
     return PCD_COLOUR_BAD;
-  if (is_phase (migration, PCD_PHASE_RECOVERING) || is_flow (migration, PCD_FLOW_STALLED) ||
-      is_flow (migration, PCD_FLOW_SLOW) || migration->unattended ||
+  if (pcd_show_is_phase (migration, PCD_PHASE_RECOVERING) ||
+      pcd_show_is_flow (migration, PCD_FLOW_STALLED) ||
+      pcd_show_is_flow (migration, PCD_FLOW_SLOW) || migration->unattended ||
       pcd_show_held_still_by (migration))
     return PCD_COLOUR_WARN;
   return pcd_show_has_ended (migration) ? PCD_COLOUR_FAINT : PCD_COLOUR_GOOD;
@@ -127,20 +110,20 @@ explain_cause (const PcdClientMigration *migration)
 static const char *
 explain (const PcdClientMigration *migration)
 {
-  if (is_phase (migration, PCD_PHASE_PAUSED))
+  if (pcd_show_is_phase (migration, PCD_PHASE_PAUSED))
     return explain_cause (migration);
   if (migration->unattended)
     return _ ("libvirt lost its connection and reports a failure; QEMU goes on, nothing is lost");
-  if (is_flow (migration, PCD_FLOW_STALLED))
+  if (pcd_show_is_flow (migration, PCD_FLOW_STALLED))
     return _ ("nothing arrives any more");
-  if (is_flow (migration, PCD_FLOW_SLOW))
+  if (pcd_show_is_flow (migration, PCD_FLOW_SLOW))
     return _ ("slow, but pages flow");
-  if (is_flow (migration, PCD_FLOW_FLOWING))
+  if (pcd_show_is_flow (migration, PCD_FLOW_FLOWING))
     return _ ("pages flow");
-  if (is_phase (migration, PCD_PHASE_FAILED))
-    return is_source (migration) ? _ ("the guest was not moved")
-                                 : _ ("the guest did not arrive here");
-  if (is_phase (migration, PCD_PHASE_GONE))
+  if (pcd_show_is_phase (migration, PCD_PHASE_FAILED))
+    return pcd_show_is_source (migration) ? _ ("the guest was not moved")
+                                          : _ ("the guest did not arrive here");
+  if (pcd_show_is_phase (migration, PCD_PHASE_GONE))
     return _ ("QEMU is not there any more");
   return NULL;
 }
@@ -258,7 +241,7 @@ add_network (Block *self)
                         : _ ("%s, not armed, heard %s ago, %u unacknowledged, %u retransmissions"),
                path, heard, s->unacked, s->retransmits);
   }
-  if (m->sockets->len > 0 || !is_phase (m, PCD_PHASE_PAUSED))
+  if (m->sockets->len > 0 || !pcd_show_is_phase (m, PCD_PHASE_PAUSED))
     return;
   if (m->lost)
     add_lost (self, m->lost);
@@ -300,11 +283,12 @@ add_guest (Block *self)
                  pcd_show_held_still_by (m));
     return;
   }
-  if (is_source (m) && !is_phase (m, PCD_PHASE_PRECOPY) && !is_phase (m, PCD_PHASE_DEVICE)) {
+  if (pcd_show_is_source (m) && !pcd_show_is_phase (m, PCD_PHASE_PRECOPY) &&
+      !pcd_show_is_phase (m, PCD_PHASE_DEVICE)) {
     add_field (self, _ ("Guest:"), _ ("runs on the destination: never resume it here"));
     return;
   }
-  if (is_source (m))
+  if (pcd_show_is_source (m))
     return;
   if (!m->measured) {
     add_field (self, _ ("Guest:"), _ ("its threads were not measured"));
@@ -416,7 +400,7 @@ add_deeds (Block *self)
     add_doing (self);
   if (*m->next_action)
     add_next (self);
-  if (is_phase (m, PCD_PHASE_PAUSED) && !is_source (m))
+  if (pcd_show_is_phase (m, PCD_PHASE_PAUSED) && !pcd_show_is_source (m))
     add_field (self, _ ("Waits:"),
                _ ("for the source, which is the one that recovers; here its connection only has to "
                   "get through"));
@@ -424,72 +408,13 @@ add_deeds (Block *self)
 
 /* ---- what a person might do ---- */
 
-typedef struct {
-  char *command;
-  const char *why;
-} Advice;
-
-static void
-advise (Advice *advice,
-        guint *n,
-        const char *verb,
-        const char *options,
-        const char *name,
-        const char *why)
-{
-  g_autofree char *safe = pcd_text_printable (name);
-  const gboolean plain = strspn (safe, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                       "0123456789._-+:@") == strlen (safe);
-  g_autofree char *quoted = plain ? g_strdup (safe) : g_shell_quote (safe);
-
-  if (*n >= N_COMMANDS)
-    return;
-  advice[*n].command = g_strconcat ("postcopyctl ", verb, " ", quoted, options, NULL);
-  advice[(*n)++].why = why;
-}
-
-static void
-advise_trouble (const Block *self, Advice *advice, guint *n)
-{
-  const PcdClientMigration *m = self->migration;
-
-  if (is_phase (m, PCD_PHASE_PAUSED) && is_source (m))
-    advise (advice, n, "recover", " --wait", m->name, _ ("try now, and wait for the end"));
-  else if (is_phase (m, PCD_PHASE_PAUSED) && pcd_show_held_still_by (m))
-    advise (advice, n, "resume", "", m->name, _ ("let the guest go on before it is recovered"));
-  else if (is_phase (m, PCD_PHASE_PAUSED) && self->look && self->look->kickable == PCD_ANSWER_YES)
-    advise (advice, n, "stop", "", m->name, _ ("hold the guest until it is recovered"));
-  else if (is_phase (m, PCD_PHASE_PAUSED))
-    advise (advice, n, "freeze", "", m->name, _ ("hold the guest until it is recovered"));
-  else if (is_flow (m, PCD_FLOW_STALLED))
-    advise (advice, n, "force-pause", "", m->name,
-            _ ("give the connection up, so that it can recover"));
-  else
-    advise (advice, n, "status", " --watch", m->name, _ ("see it go on"));
-  if (is_phase (m, PCD_PHASE_PAUSED))
-    advise (advice, n, "snapshot", "", m->name, _ ("keep this host's half of memory"));
-  if (m->held)
-    advise (advice, n, "release", "", m->name, _ ("let the policy act again"));
-  else if (*m->next_action || *m->doing)
-    advise (advice, n, "hold", "", m->name, _ ("no automatic action from now on"));
-}
-
 static void
 add_commands (Block *self)
 {
-  const PcdClientMigration *m = self->migration;
-  Advice advice[N_COMMANDS] = { 0 };
-  guint n = 0;
+  PcdShowAdvice advice[PCD_SHOW_MAX_ADVICE] = { 0 };
+  const guint n = pcd_show_advise (self->migration, self->look, advice);
   guint width = 0;
 
-  if (!pcd_show_has_ended (m))
-    advise_trouble (self, advice, &n);
-  else if (pcd_show_held_still_by (m))
-    advise (advice, &n, "resume", "", m->name, _ ("let the guest go on"));
-  if (m->incident) {
-    g_autofree char *id = g_strdup_printf ("%" G_GINT64_FORMAT, m->incident);
-    advise (advice, &n, "incident show", "", id, _ ("all that happened"));
-  }
   for (guint i = 0; i < n; i++)
     width = MAX (width, pcd_text_width (advice[i].command));
   for (guint i = 0; i < n; i++) {

@@ -21,6 +21,25 @@ pcd_show_matches (const PcdClientMigration *migration, const char *domain)
 }
 
 gboolean
+pcd_show_is_phase (const PcdClientMigration *migration, PcdPhase phase)
+{
+  return g_str_equal (migration->phase, pcd_phase_to_string (phase));
+}
+
+gboolean
+pcd_show_is_flow (const PcdClientMigration *migration, PcdFlow flow)
+{
+  return pcd_show_is_phase (migration, PCD_PHASE_POSTCOPY) &&
+         g_str_equal (migration->flow, pcd_flow_to_string (flow));
+}
+
+gboolean
+pcd_show_is_source (const PcdClientMigration *migration)
+{
+  return g_str_equal (migration->role, pcd_role_to_string (PCD_ROLE_SOURCE));
+}
+
+gboolean
 pcd_show_has_ended (const PcdClientMigration *migration)
 {
   for (guint i = 0; i < PCD_N_PHASES; i++)

@@ -13,6 +13,14 @@ G_BEGIN_DECLS
  */
 gboolean pcd_show_matches (const PcdClientMigration *migration, const char *domain);
 
+gboolean pcd_show_is_phase (const PcdClientMigration *migration, PcdPhase phase);
+
+/* Of one in post-copy that is not paused: how pages flow. */
+gboolean pcd_show_is_flow (const PcdClientMigration *migration, PcdFlow flow);
+
+/* Whether this host is its source. */
+gboolean pcd_show_is_source (const PcdClientMigration *migration);
+
 /* Whether its phase is completed, failed or gone. */
 gboolean pcd_show_has_ended (const PcdClientMigration *migration);
 
