@@ -252,7 +252,8 @@ class TestTop(Case):
         inspect = [CTL, 'inspect', '--pid', str(child.pid)]
         for columns, title in (120, 'KICKABLE TRACEABLE'), (80, 'KICK    TRACE'):
             self.tmux('resize-window', '-x', str(columns), '-y', '24')
-            screen = self.shell(shlex.join(inspect))
+            # The terminal's program hears of its size a moment after tmux has answered.
+            screen = self.shell(f'until [ "$(stty size)" = "24 {columns}" ]; do sleep 0.1; done; {shlex.join(inspect)}')
             self.assertRegex(screen, r'(?m)^● No thread is known to wait')
             self.assertRegex(screen, rf'(?m)^TID .* {title}$')
             self.assertRegex(screen, rf'(?m)^{child.pid} +qemu-system-\S+ .* none +yes +yes$')
