@@ -245,14 +245,24 @@ pcd_params_foreach (const PcdParams *params, PcdActionKind action, PcdParamFunc 
   }
 }
 
+/* What a 0 means that is no number of anything; %NULL of other values. */
+static const char *
+word_for (const char *name, PcdParamType type, double value)
+{
+  if (type != PCD_PARAM_COUNT || value != 0)
+    return NULL;
+  return g_str_equal (name, "attempts") ? _ ("without end")
+         : g_str_equal (name, "speed")  ? _ ("without limit")
+                                        : NULL;
+}
+
 static void
 append_param (const char *name, PcdParamType type, double value, const char *text, gpointer data)
 {
   GString *list = data;
-  const gboolean for_ever = g_str_equal (name, "attempts") && value == 0;
 
   g_string_append_printf (list, "%s%s %s", list->len ? ", " : "", name,
-                          for_ever ? _ ("without end") : text);
+                          word_for (name, type, value) ?: text);
 }
 
 char *

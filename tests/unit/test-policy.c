@@ -130,7 +130,7 @@ test_path (void)
   g_autofree char *text = pcd_params_to_string (&policy->steps[0].params, PCD_ACTION_SNAPSHOT);
 
   g_assert_cmpstr (text, ==,
-                   "first 5s, factor 2, ceiling 1min, attempts 3, speed 0, directory "
+                   "first 5s, factor 2, ceiling 1min, attempts 3, speed without limit, directory "
                    "/srv/evidence/of..a.guest/.kept");
 }
 
