@@ -37,9 +37,13 @@ static const char style[] =
     ".postcopy,.flowing,.done,.completed{fill:var(--good)}.precopy,.device{fill:var(--calm)}"
     ".retransmits,.paused,.failed,.stalled,.gone,.abandoned,.unfinished{fill:var(--bad)}"
     ".recovering,.slow,.refused{fill:var(--warn)}"
+    ".legend{list-style:none;padding:0;margin:.5rem 0;font-size:.9rem;display:grid;gap:.2rem 2rem;"
+    "grid-template-columns:repeat(auto-fit,minmax(min(24rem,100%),1fr))}"
+    ".legend li{display:flex;gap:.6rem;align-items:baseline}"
+    ".legend svg{flex:none;width:1.2rem;min-width:0;height:.8rem}"
     ".mark{fill:var(--calm);stroke:var(--paper)}.mark.shutdown,.mark.cause{fill:var(--bad)}"
     "@media print{body{max-width:none;padding:0;font-size:11pt}.skip{display:none}"
-    "table{page-break-inside:auto}tr,svg{page-break-inside:avoid}details>*{display:block}}";
+    "table{page-break-inside:auto}tr,svg,li{page-break-inside:avoid}details>*{display:block}}";
 
 static void add (GString *page, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
@@ -195,6 +199,47 @@ add_points (GString *page, const PcdReportSide *side)
   g_string_append (page, "</details>\n");
 }
 
+/* Shapes that are drawn, for the background of an element is not printed. */
+static void
+add_key (GString *page, const char *shape, const char *class, const char *text)
+{
+  g_string_append_printf (
+      page, "<li><svg aria-hidden=\"true\" viewBox=\"0 0 18 12\"><%s class=\"%s\"/></svg>", shape,
+      class);
+  add (page, "<span>%s</span></li>\n", text);
+}
+
+static void
+add_legend (GString *page)
+{
+  static const char bar[] = "rect width=\"18\" height=\"12\" rx=\"2\"";
+  static const char dot[] = "circle cx=\"9\" cy=\"6\" r=\"5\"";
+  const struct {
+    const char *shape, *class, *text;
+  } keys[] = {
+    { bar, "done", _ ("well: postcopy, flowing, completed, done") },
+    { bar, "precopy", _ ("before post-copy: precopy, device") },
+    { bar, "slow",
+      _ ("to be looked at: slow, recovering, refused; vCPUs that wait, and how many") },
+    { bar, "paused",
+      _ ("bad: stalled, paused, failed, gone, abandoned, unfinished; retransmissions, the higher "
+         "the more") },
+    { bar, "phase", _ ("anything else") },
+    { dot, "mark", _ ("network: something happened") },
+    { dot, "mark shutdown",
+      _ ("network: the connection was given up as dead, or the cause is known") },
+  };
+
+  add (page, "<ul class=\"legend\" aria-label=\"%s\">\n",
+       _ ("What the colours of the picture mean"));
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    add_key (page, keys[i].shape, keys[i].class, keys[i].text);
+  add (page, "</ul>\n<p>%s</p>\n",
+       _ ("The words of a bar or dot that has no room for them show where the pointer rests, and "
+          "are in "
+          "the tables below."));
+}
+
 char *
 pcd_report_html (const PcdReportSide *const *sides, guint n_sides)
 {
@@ -216,7 +261,9 @@ pcd_report_html (const PcdReportSide *const *sides, guint n_sides)
        "<h2>%s</h2>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"%s\">\n",
        _ ("What happened when"), _ ("Picture of what happened when"));
   pcd_report_svg (page, sides, n_sides);
-  g_string_append (page, "</div>\n<div id=\"words\">\n");
+  g_string_append (page, "</div>\n");
+  add_legend (page);
+  g_string_append (page, "<div id=\"words\">\n");
   for (guint i = 0; i < n_sides; i++) {
     g_autofree char *heading = g_strdup_printf (_ ("The %s in words"), sides[i]->role);
     add (page, "<h2>%s</h2>\n", heading);

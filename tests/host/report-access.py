@@ -121,6 +121,20 @@ def reads_well(page, sides):
           "one picture, with a name and a description", pictures)
 
 
+def has_a_legend(page):
+    told = page.accessible()
+    lists = [name for role, name, _ in told if role == "list"]
+    keys = page.run("[...document.querySelectorAll('.legend li')].map(e => e.innerText.trim())")
+    check(lists == ["What the colours of the picture mean"] and len(keys) == 7 and all(keys)
+          and [role for role, _, _ in told].count("listitem") == 7, "a legend, in words", (lists, keys))
+    check(page.run("""(() => {
+      const look = e => e.tagName + getComputedStyle(e).fill;
+      const keys = [...document.querySelectorAll(".legend svg > *")].map(look);
+      const shown = [...document.querySelectorAll("svg[role=img] rect, svg[role=img] circle")].map(look);
+      return new Set(keys).size === 7 && shown.length > 3 && shown.every(s => keys.includes(s));
+    })()"""), "it has each shape and colour of the picture, once")
+
+
 def can_be_used_by_keyboard(page):
     stops = []
     for _ in range(60):
@@ -181,6 +195,7 @@ def look(folder, page, names):
     page.open(path)
     can_be_used_by_keyboard(page)
     reads_well(page, len(names))
+    has_a_legend(page)
     contrasts(page)
     fits(page)
     asks_nobody(page, path)

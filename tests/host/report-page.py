@@ -73,6 +73,8 @@ class Outline(html.parser.HTMLParser):
         self.tags, self.fetched, self.title, self.headings = {}, [], None, []
 
     def handle_starttag(self, tag, attributes):
+        if tag == "svg" and ("aria-hidden", "true") in attributes:
+            return  # of the legend
         self.tags[tag] = self.tags.get(tag, 0) + 1
         self.fetched += [v for k, v in attributes if k in ("src", "href", "srcset") and not v.startswith("#")]
 
