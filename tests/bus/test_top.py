@@ -44,10 +44,11 @@ class TestTop(Case):
         return self.tmux('capture-pane', '-p', *args)
 
     def shell(self, line, status=0):
-        """Types a line, and waits for its end."""
-        self.keys('-l', f'clear; {line}; echo "so: $?"')
+        """Types a line, and waits for its end, not for that of the line before, which may still be there."""
+        self.lines = getattr(self, 'lines', 0) + 1
+        self.keys('-l', f'clear; {line}; echo "so {self.lines}: $?"')
         self.keys('Enter')
-        return self.wait(f'so: {status}\n')
+        return self.wait(f'so {self.lines}: {status}\n')
 
     def stty(self):
         """All that the terminal's driver is set to."""
