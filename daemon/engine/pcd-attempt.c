@@ -197,9 +197,9 @@ launch (PcdAttempt *attempt)
   }
   if (!plugin || !pcd_plugin_get_action (plugin)) {
     const char *problem = plugin ? pcd_plugin_get_problem (plugin) : NULL;
-    g_autofree char *reason =
-        g_strdup_printf ("there is no action %s: %s", pcd_action_to_string (attempt->action),
-                         problem ? problem : "this postcopyd has not loaded it");
+    g_autofree char *reason = g_strdup_printf (
+        "there is no action %s: %s", pcd_action_to_string (attempt->action),
+        problem ? problem : "this postcopyd has not loaded it, see 'postcopyctl plugins'");
 
     settle (attempt, PCD_OUTCOME_REFUSED, reason);
     return;
@@ -224,7 +224,8 @@ on_intent (const GError *error, gpointer data)
 
   if (error) {
     /* Rule 5: what could not be written down is not done. */
-    g_autofree char *reason = g_strdup_printf ("the journal cannot be written: %s", error->message);
+    g_autofree char *reason =
+        g_strdup_printf ("the journal cannot be written: %s; is its disk full?", error->message);
 
     settle (attempt, PCD_OUTCOME_FAILED, reason);
     return;

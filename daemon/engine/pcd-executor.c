@@ -259,8 +259,9 @@ static gboolean
 on_deadline (gpointer data)
 {
   PcdExecution *self = data;
-  g_autofree char *reason = g_strdup_printf ("no answer within %.1f s; it was left behind",
-                                             self->allowed_usec / (double)G_USEC_PER_SEC);
+  g_autofree char *reason =
+      g_strdup_printf ("no answer within %.1f s; it was left behind, try 'postcopyctl inspect'",
+                       self->allowed_usec / (double)G_USEC_PER_SEC);
 
   self->deadline_id = 0;
   pcd_plugin_job_cancel (self->job);

@@ -12,6 +12,9 @@
 
 G_BEGIN_DECLS
 
+#define PCD_ACTION_NO_PROCESS                                                                      \
+  "QEMU's process is not known: 'postcopyctl doctor' says what postcopyd may not see"
+
 /* Where an action puts its reason. */
 typedef struct {
   char *text;

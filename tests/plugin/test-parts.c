@@ -2,6 +2,7 @@
 /* The reader of ELF files against this very program, whole, cut and spoiled; what the core knows of
  * the actions of modules. */
 #include <fcntl.h>
+#include <link.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -10,6 +11,7 @@
 
 #include "journal/pcd-ladder-json.h"
 #include "plugins/pcd-elf.h"
+#include "plugins/pcd-plugin-file.h"
 #include "postcopyd-plugin.h"
 
 #define N_SPOILED 3000
@@ -111,6 +113,171 @@ test_spoiled (void)
   g_assert_cmpuint (n_refused, >, 0);
 }
 
+/* The symbol's entry in .dynsym of @fd, as the loader would find it. */
+static off_t
+find_symbol (int fd, ElfW (Sym) * ret_symbol)
+{
+  ElfW (Ehdr) header;
+
+  g_assert_cmpint (pread (fd, &header, sizeof header, 0), ==, sizeof header);
+  for (guint i = 0; i < header.e_shnum; i++) {
+    ElfW (Shdr) section, strings;
+
+    g_assert_cmpint (
+        pread (fd, &section, sizeof section, (off_t)(header.e_shoff + i * sizeof section)), ==,
+        sizeof section);
+    if (section.sh_type != SHT_DYNSYM)
+      continue;
+    g_assert_cmpint (pread (fd, &strings, sizeof strings,
+                            (off_t)(header.e_shoff + section.sh_link * sizeof strings)),
+                     ==, sizeof strings);
+    for (off_t at = (off_t)section.sh_offset;; at += (off_t)sizeof *ret_symbol) {
+      char name[sizeof "postcopyd_plugin"] = "";
+
+      g_assert_cmpint (at, <, (off_t)(section.sh_offset + section.sh_size));
+      g_assert_cmpint (pread (fd, ret_symbol, sizeof *ret_symbol, at), ==, sizeof *ret_symbol);
+      g_assert_cmpint (
+          pread (fd, name, sizeof name, (off_t)(strings.sh_offset + ret_symbol->st_name)), >=, 0);
+      if (memcmp (name, "postcopyd_plugin", sizeof name) == 0)
+        return at;
+    }
+  }
+  g_assert_not_reached ();
+}
+
+static void
+assert_refused (int fd, const char *why)
+{
+  g_auto (PcdElfPlugin) plugin = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (pcd_elf_read_plugin (fd, offsetof (PostcopydPlugin, name),
+                                       offsetof (PostcopydPlugin, kind), &plugin, &error));
+  g_assert_nonnull (strstr (error->message, why));
+}
+
+static void
+test_what_is_exported (void)
+{
+  static const struct {
+    int type;
+    guint size;
+    const char *why;
+  } rows[] = {
+    { STT_FUNC, 0, "exports a function called postcopyd_plugin, expected a variable" },
+    { STT_NOTYPE, 0, "exports a symbol called postcopyd_plugin, expected a variable" },
+    { STT_OBJECT, 12, "has a postcopyd_plugin of 12 bytes, expected a PostcopydPlugin" },
+  };
+  gsize size;
+  int fd = copy_of_self (&size);
+  ElfW (Sym) symbol;
+  const off_t at = find_symbol (fd, &symbol);
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    symbol.st_info = ELF64_ST_INFO (STB_GLOBAL, rows[i].type); /* as that of 32 bits */
+    symbol.st_size = rows[i].size;
+    g_assert_cmpint (pwrite (fd, &symbol, sizeof symbol, at), ==, sizeof symbol);
+    assert_refused (fd, rows[i].why);
+  }
+  g_assert_cmpint (ftruncate (fd, 40), ==, 0);
+  assert_refused (fd, "is cut off: 40 bytes, expected a whole ELF header");
+  close (fd);
+  assert_refused (fd, "cannot be looked at: Bad file descriptor");
+}
+
+/* Where the file has what is at postcopyd_plugin when it runs. */
+static gsize
+offset_of_table (const char *bytes)
+{
+  const ElfW (Ehdr) *header = (gconstpointer)bytes;
+  gsize size;
+  int fd = copy_of_self (&size);
+  ElfW (Sym) symbol;
+
+  find_symbol (fd, &symbol);
+  close (fd);
+  for (guint i = 0; i < header->e_phnum; i++) {
+    ElfW (Phdr) segment;
+
+    memcpy (&segment, bytes + header->e_phoff + i * sizeof segment, sizeof segment);
+    if (segment.p_type == PT_LOAD && symbol.st_value >= segment.p_vaddr &&
+        symbol.st_value < segment.p_vaddr + segment.p_filesz)
+      return symbol.st_value - segment.p_vaddr + segment.p_offset;
+  }
+  g_assert_not_reached ();
+}
+
+/* Copies of this program that say something else of themselves. */
+static void
+test_words (void)
+{
+  static const struct {
+    guint32 words[4];
+    const char *name;
+    const char *why;
+  } rows[] = {
+    { { 7, 8, 9, 10 }, "test.self", "is made for version 7.8 of the interface, expected 1: build" },
+    { { 1, 0, 4, 0 }, "test.self", "says that its PostcopydPlugin has 4 bytes, expected at least" },
+    { { 1, 0, 900, 0 }, "test.self", "says that its PostcopydPlugin has 900 bytes, and it has " },
+    { { 1, 0, sizeof (PostcopydPlugin), 0x7f00 }, "test.self", "has flags 0x7f00, of which" },
+    { { 1, 0, sizeof (PostcopydPlugin), 0 },
+      "test.other",
+      "calls itself \"test.self\", expected \"test.other\"" },
+    { { 1, 0, sizeof (PostcopydPlugin), 0 },
+      "test.self",
+      "is of kind \"oracle\", expected action or sink" },
+  };
+  g_autofree char *dir = g_dir_make_tmp ("pcd-parts-XXXXXX", NULL);
+  g_autofree char *path = g_build_filename (dir, "self.so", NULL);
+  g_autofree char *bytes = NULL;
+  gsize size;
+
+  g_assert_true (g_file_get_contents ("/proc/self/exe", &bytes, &size, NULL));
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (GError) error = NULL;
+
+    memcpy (bytes + offset_of_table (bytes), rows[i].words, sizeof rows[i].words);
+    g_assert_true (
+        g_file_set_contents_full (path, bytes, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    g_assert_null (pcd_plugin_file_open (rows[i].name, path, &error));
+    g_assert_nonnull (strstr (error->message, rows[i].why));
+  }
+  unlink (path);
+  rmdir (dir);
+}
+
+/* What only shows when it is loaded. */
+static void
+test_tables (void)
+{
+  const PostcopydAction small = { .struct_size = 3 },
+                        slow = { .struct_size = sizeof slow, .limit_usec = -1 },
+                        idle = { .struct_size = sizeof idle };
+  const PostcopydSink deaf = { .struct_size = sizeof deaf }, tiny = { .struct_size = 3 };
+  const struct {
+    PostcopydPlugin table;
+    const char *why;
+  } rows[] = {
+    { { .name = "test.y", .kind = "action" }, "calls itself \"test.y\", expected \"test.x\"" },
+    { { .name = "test.x", .kind = "oracle" }, "is of kind \"oracle\", expected action or sink" },
+    { { .name = "test.x", .kind = "action" }, "is of kind action and has none" },
+    { { .name = "test.x", .kind = "action", .action = &small },
+      "says that its PostcopydAction has 3" },
+    { { .name = "test.x", .kind = "action", .action = &slow }, "for a call, expected 0 to 30 min" },
+    { { .name = "test.x", .kind = "action", .action = &idle }, "has an action without run" },
+    { { .name = "test.x", .kind = "sink" }, "is of kind sink and has none" },
+    { { .name = "test.x", .kind = "sink", .sink = &tiny }, "says that its PostcopydSink has 3" },
+    { { .name = "test.x", .kind = "sink", .sink = &deaf }, "has a sink without deliver" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (GError) error = NULL;
+
+    g_assert_false (pcd_plugin_check_table ("test.x", &rows[i].table, &error));
+    g_assert_nonnull (strstr (error->message, rows[i].why));
+  }
+}
+
 static void
 test_names (void)
 {
@@ -197,6 +364,9 @@ main (int argc, char **argv)
   g_test_add_func ("/plugin/elf/whole", test_whole);
   g_test_add_func ("/plugin/elf/cut", test_cut);
   g_test_add_func ("/plugin/elf/spoiled", test_spoiled);
+  g_test_add_func ("/plugin/elf/exported", test_what_is_exported);
+  g_test_add_func ("/plugin/words", test_words);
+  g_test_add_func ("/plugin/tables", test_tables);
   g_test_add_func ("/plugin/names", test_names);
   g_test_add_func ("/plugin/declared", test_declared);
   g_test_add_func ("/plugin/journal", test_journal);

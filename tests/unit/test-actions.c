@@ -9,6 +9,8 @@
 
 #define ALL_FLAGS (POSTCOPYD_FORCED | POSTCOPYD_DESTROY_ALLOWED)
 
+static const PostcopydParam *params; /* one, for the next run */
+
 static int
 never_cancelled (const PostcopydJob *job)
 {
@@ -35,6 +37,8 @@ run (const char *name,
                                     .pid = pid,
                                     .libvirt_uri = "test:///default",
                                     .internal = host,
+                                    .params = params,
+                                    .n_params = params ? 1 : 0,
                                     .flags = flags };
   const PostcopydJob job = { .struct_size = sizeof job,
                              .deadline_usec = g_get_monotonic_time () + 5 * G_USEC_PER_SEC,
@@ -75,6 +79,46 @@ test_source_refuses (void)
       g_assert_cmpint (run (actions[i], "source", pcd_phase_to_string (phase), getpid (), &host,
                             ALL_FLAGS, reason, sizeof reason),
                        ==, POSTCOPYD_REFUSED);
+}
+
+/* Each says why, and what may be done instead. */
+static void
+test_refusals (void)
+{
+  static const struct {
+    const char *action, *role, *phase;
+    gboolean is_known; /* its process */
+    PostcopydParam param;
+    const char *words;
+  } rows[] = {
+    { "stop", "destination", "completed", TRUE, { 0 }, "'virsh suspend'" },
+    { "freeze", "destination", "completed", TRUE, { 0 }, "'virsh suspend'" },
+    { "snapshot", "destination", "failed", TRUE, { 0 }, "the migration has ended (failed)" },
+    { "snapshot", "destination", "postcopy", TRUE, { 0 }, "in phase postcopy the other side" },
+    { "snapshot", "destination", "paused", TRUE, { 0 }, "there is no folder for snapshots" },
+    { "debug", "destination", "paused", TRUE, { "mode", "frob" }, "there is no mode 'frob'" },
+    { "debug", "destination", "paused", TRUE, { "mode", "stacks" }, "there is no folder to keep" },
+    { "recover", "destination", "postcopy", TRUE, { 0 }, "and it is not paused" },
+    { "recover", "destination", "paused", TRUE, { 0 }, "try it there (here: no control monitor)" },
+    { "stop", "destination", "paused", FALSE, { 0 }, "QEMU's process is not known" },
+    { "freeze", "destination", "paused", FALSE, { 0 }, "QEMU's process is not known" },
+    { "resume", "destination", "paused", FALSE, { 0 }, "QEMU's process is not known" },
+    { "debug", "destination", "paused", FALSE, { 0 }, "QEMU's process is not known" },
+    { "snapshot", "destination", "paused", FALSE, { 0 }, "QEMU's process is not known" },
+    { "force-pause", "destination", "postcopy", FALSE, { 0 }, "QEMU's process is not known" },
+  };
+  const PcdActionHost host = { 0 };
+  char reason[512];
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    params = rows[i].param.name ? &rows[i].param : NULL;
+    g_assert_cmpint (run (rows[i].action, rows[i].role, rows[i].phase,
+                          rows[i].is_known ? getpid () : 0, &host, 0, reason, sizeof reason),
+                     ==, POSTCOPYD_REFUSED);
+    g_test_message ("%s: %s", rows[i].action, reason);
+    g_assert_nonnull (strstr (reason, rows[i].words));
+    params = NULL;
+  }
 }
 
 static void
@@ -281,6 +325,7 @@ main (int argc, char **argv)
   g_test_add_func ("/actions/rule-1/what-counts-as-blocked", test_blocked);
   g_test_add_func ("/actions/rule-1/monitor-gate", test_keeper_gate);
   g_test_add_func ("/actions/rule-3/source-refuses", test_source_refuses);
+  g_test_add_func ("/actions/refusals", test_refusals);
   g_test_add_func ("/actions/rule-4/destroy-refuses", test_destroy_refuses);
   g_test_add_func ("/actions/force-pause/phases", test_force_pause_phases);
   g_test_add_func ("/actions/freeze/cgroup-mount", test_cgroup_mount);

@@ -158,6 +158,46 @@ test_ladder_that_cannot_be_read (Fixture *f, gconstpointer data)
   g_assert_cmpuint (incident->unfinished->len, ==, 1);
 }
 
+/* Whatever is wrong with it, the reason says of which incident, where, and what was expected. */
+static void
+test_ladder_errors (Fixture *f, gconstpointer data)
+{
+  static const struct {
+    const char *expression, *reason;
+  } rows[] = {
+    { "replace('%s', '\"last-ticket\":11', '\"last-ticket\":\"x\"')", "expected a number" },
+    { "replace('%s', '\"last-ticket\":11', '\"last-ticket\":1.5')", "expected an integer from 0" },
+    { "replace('%s', '\"role\":\"destination\"', '\"role\":1')", "expected a word" },
+    { "replace('%s', '\"waived\":true', '\"waived\":1')", "expected true or false" },
+    { "replace('%s', '\"waived\":true,', '')", "has no \"waived\"" },
+    { "replace('%s', '\"waived\":true,', '\"waived\":true,\"new\":1,')", "members, expected " },
+    { "substr('[]%s', 1, 2)", "got an array, expected an object" },
+    { "json_set('%s', '$.records', 7)", "expected an array of no more than" },
+    { "CAST(X'7bff' || substr('%s', 1, 0) AS TEXT)", "not UTF-8 text" },
+  };
+  PcdLadder ladder = full_ladder ();
+  g_autofree char *text = pcd_ladder_to_json (&ladder);
+
+  open_journal (f);
+  pcd_journal_begin_incident (f->journal, UUID, "a", PCD_ROLE_SOURCE, T0);
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (GString) sql = g_string_new ("UPDATE incidents SET ladder = ");
+    g_autoptr (GPtrArray) incidents = NULL;
+
+    g_string_append (sql, rows[i].expression);
+    g_assert_cmpuint (g_string_replace (sql, "%s", text, 1), ==, 1);
+    close_journal (f);
+    run_sql (f, sql->str);
+    open_journal (f);
+    incidents = pcd_journal_get_open (f->journal, NULL);
+    const PcdOpenIncident *incident = g_ptr_array_index (incidents, 0);
+    g_assert_false (incident->has_ladder);
+    g_assert_true (g_str_has_prefix (incident->ladder_error, f->file));
+    g_assert_nonnull (strstr (incident->ladder_error, ", ladder of incident 1:1:"));
+    g_assert_nonnull (strstr (incident->ladder_error, rows[i].reason));
+  }
+}
+
 /* Under the unit and by hand, in turn. */
 static void
 test_boot_by_environment (Fixture *f, gconstpointer data)
@@ -252,6 +292,7 @@ main (int argc, char **argv)
   g_test_add_func ("/journal/rule-5-no-journal-no-intent", test_rule_5_no_journal_no_intent);
   ADD ("rule-5-flag-is-on-disk", test_rule_5_flag_is_on_disk);
   ADD ("ladder-that-cannot-be-read", test_ladder_that_cannot_be_read);
+  ADD ("ladder-errors", test_ladder_errors);
   ADD ("boot-by-environment", test_boot_by_environment);
   ADD ("one-daemon", test_one_daemon);
   ADD ("prune", test_prune);

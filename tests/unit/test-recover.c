@@ -141,6 +141,29 @@ test_status (void)
   }
 }
 
+static void
+test_status_words (void)
+{
+  static const struct {
+    PcdQemuStatus status;
+    const char *reason;
+  } words[] = {
+    { PCD_QEMU_POSTCOPY_RECOVER, "QEMU is recovering already" },
+    { PCD_QEMU_COMPLETED, "the migration has completed" },
+    { PCD_QEMU_POSTCOPY_ACTIVE,
+      "QEMU goes on migrating (postcopy-active): there is nothing to recover" },
+    { PCD_QEMU_FAILED, "QEMU's migration is failed, expected postcopy-paused" },
+  };
+  for (guint i = 0; i < G_N_ELEMENTS (words); i++) {
+    PcdOutcome ignored;
+    g_autofree char *said = NULL;
+
+    pcd_recover_judge_status (words[i].status, pcd_qemu_status_to_string (words[i].status),
+                              &ignored, &said);
+    g_assert_cmpstr (said, ==, words[i].reason);
+  }
+}
+
 /* After a recovery was asked for. */
 static void
 test_sign (void)
@@ -184,18 +207,29 @@ test_sign (void)
 static void
 test_versions (void)
 {
+  static const char here_is_old[] =
+      "this host's libvirt is older than 9.0, which cannot resume a failed post-copy";
+  static const char there_is_old[] =
+      "the destination's libvirt is older than 9.0, which cannot resume a failed post-copy";
+  static const char crashes[] =
+      "the destination's libvirt is 11.2 or 11.3, whose daemon crashes on a resume";
   static const struct {
     gulong here, there;
-    gboolean good;
+    const char *bug;
   } rows[] = {
-    { 9000000, 9000000, TRUE },   { 8010000, 9000000, FALSE },   { 9000000, 8010000, FALSE },
-    { 11002000, 11001000, TRUE }, { 11001000, 11002000, FALSE }, { 9000000, 11003000, FALSE },
-    { 9000000, 11004000, TRUE },  { 9000000, 0, TRUE },          { 0, 0, TRUE },
+    { 9000000, 9000000, NULL },
+    { 8010000, 9000000, here_is_old },
+    { 9000000, 8010000, there_is_old },
+    { 11002000, 11001000, NULL },
+    { 11001000, 11002000, crashes },
+    { 9000000, 11003000, crashes },
+    { 9000000, 11004000, NULL },
+    { 9000000, 0, NULL },
+    { 0, 0, NULL },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
-    g_assert_true ((pcd_recover_judge_version (rows[i].here, rows[i].there) == NULL) ==
-                   rows[i].good);
+    g_assert_cmpstr (pcd_recover_judge_version (rows[i].here, rows[i].there), ==, rows[i].bug);
 }
 
 /* As lived in the lab: numbers of samples of libvirtd's connection. */
@@ -363,6 +397,7 @@ main (int argc, char **argv)
   g_test_add_func ("/recover/routes-in-words", test_routes_in_words);
   g_test_add_func ("/recover/doors", test_doors);
   g_test_add_func ("/recover/status", test_status);
+  g_test_add_func ("/recover/status-words", test_status_words);
   g_test_add_func ("/recover/sign", test_sign);
   g_test_add_func ("/recover/versions", test_versions);
   g_test_add_func ("/recover/dead-connection", test_dead_connection);

@@ -10,6 +10,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define S    G_USEC_PER_SEC
 #define DAY  ((gint64)24 * 60 * 60 * S)
@@ -155,6 +156,15 @@ test_secret_files (void)
     g_assert_nonnull (strstr (error->message, path));
     g_assert_nonnull (strstr (error->message, rows[i].expected));
     g_assert_null (strstr (error->message, "SECRET"));
+  }
+
+  if (geteuid () == 0) {
+    g_autofree char *path = write_secret ("SECRET\n", 0600);
+    g_autoptr (GError) error = NULL;
+
+    g_assert_cmpint (chown (path, 65534, 0), ==, 0);
+    g_assert_null (pcd_secret_read (path, &error));
+    g_assert_nonnull (strstr (error->message, "belongs to uid 65534, expected root"));
   }
 
   static const char *const others[] = { "/proc/version", "/dev/zero", "/", "/nowhere/at/all",

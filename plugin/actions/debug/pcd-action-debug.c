@@ -105,15 +105,16 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   PostcopydOutcome outcome;
 
   if (mode < 0)
-    return pcd_action_refuse (&reason, "there is no mode '%s'",
+    return pcd_action_refuse (&reason, "there is no mode '%s'; see 'postcopyctl debug --help'",
                               pcd_action_param (migration, "mode"));
   if (pcd_action_is_source (migration))
     return pcd_action_refuse (&reason, "the guest does not run on the source: "
                                        "run it on the destination");
   if (migration->pid <= 0)
-    return pcd_action_refuse (&reason, "QEMU's process is not known");
+    return pcd_action_refuse (&reason, PCD_ACTION_NO_PROCESS);
   if (!pcd_action_host (migration)->state_dir)
-    return pcd_action_refuse (&reason, "there is no folder to keep the output in");
+    return pcd_action_refuse (&reason,
+                              "there is no folder to keep the output in; postcopyd's log says why");
   if (modes[mode].holds && pcd_debug_gate_refuses (migration, modes[mode].need, &reason, &outcome))
     return outcome;
   return run_mode (&work, mode);

@@ -66,13 +66,15 @@ tell (const PcdDebugWork *work, PcdDebuggerEnd end, int status, const PcdCoreFig
 
   read_said (work->fd, &said);
   if (end != PCD_DEBUGGER_EXITED)
-    return pcd_action_fail (work->reason, "gdb was ended %s; what it said: %s",
-                            end == PCD_DEBUGGER_OVERDUE ? "at the limit" : "as it was called off",
-                            work->path);
+    return pcd_action_fail (
+        work->reason, "gdb was ended %s; mode stacks does without; what it said: %s",
+        end == PCD_DEBUGGER_OVERDUE ? "at the limit" : "as it was called off", work->path);
   if (WIFSIGNALED (status))
-    return pcd_action_fail (work->reason, "gdb was ended by signal %d", WTERMSIG (status));
+    return pcd_action_fail (work->reason, "gdb was ended by signal %d; mode stacks does without",
+                            WTERMSIG (status));
   if (!WIFEXITED (status) || WEXITSTATUS (status) != 0 || said.n_threads == 0)
-    return pcd_action_fail (work->reason, "gdb could not: %s", *said.last ? said.last : "no word");
+    return pcd_action_fail (work->reason, "gdb could not: %s; mode stacks does without",
+                            *said.last ? said.last : "no word");
   return pcd_action_done (work->reason,
                           "backtraces of %u threads; QEMU stood still for %.0f ms: %s",
                           said.n_threads, (double)core->held_usec / 1000.0, work->path);
@@ -115,7 +117,8 @@ run_gdb (const PcdDebugWork *work,
   int status;
 
   if (!pcd_debugger_run (&run, &end, &status, &error))
-    return pcd_action_fail (work->reason, "gdb could not be started: %s", error->message);
+    return pcd_action_fail (work->reason, "gdb could not be started: %s; mode stacks does without",
+                            error->message);
   return tell (work, end, status, core);
 }
 

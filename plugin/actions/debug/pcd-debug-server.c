@@ -48,7 +48,8 @@ pcd_debug_server_process (const PcdDebugWork *work)
   gpointer process;
 
   if (!PCD_GDB_REGISTERS_KNOWN)
-    return pcd_action_refuse (work->reason, "not on this architecture");
+    return pcd_action_refuse (work->reason,
+                              "not on this architecture; mode backtrace works all the same");
   process = pcd_gdb_process_new (work->migration->pid, pcd_debug_gate_why_not, &error);
   if (!process)
     return pcd_action_fail (work->reason, "%s", error->message);

@@ -58,10 +58,12 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   g_autofree char *why_not = NULL;
 
   if (!(migration->flags & POSTCOPYD_DESTROY_ALLOWED))
-    return pcd_action_refuse (&reason, "this host's configuration has no allow-destroy");
+    return pcd_action_refuse (
+        &reason, "this host's configuration has no allow-destroy; see postcopyd.conf(5)");
   if (!g_str_equal (migration->phase, "paused"))
-    return pcd_action_refuse (&reason, "in phase %s the pair can still be completed",
-                              migration->phase);
+    return pcd_action_refuse (
+        &reason, "in phase %s the pair can still be completed: wait, or try 'postcopyctl recover'",
+        migration->phase);
   if (!may_without_proof (migration) && !peer_is_gone (migration, job, &why_not))
     return pcd_action_refuse (
         &reason, "no proof that the pair cannot be completed: %s. " NO_SIGNALS, why_not);

@@ -240,12 +240,13 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   if (g_str_equal (phase, "paused"))
     return pcd_action_done (&reason, "it is paused already");
   if (!g_str_equal (phase, "postcopy") && !g_str_equal (phase, "recovering"))
-    return pcd_action_refuse (&reason, "a migration in phase %s cannot be paused", phase);
+    return pcd_action_refuse (
+        &reason, "a migration in phase %s cannot be paused, only one in postcopy can", phase);
   if (migration->pid <= 0)
-    return pcd_action_refuse (&reason, "QEMU's process is not known");
+    return pcd_action_refuse (&reason, PCD_ACTION_NO_PROCESS);
   if (!wait_settled (&pause))
     return pcd_action_refuse (&reason, "the guest does not run on the destination yet: a pause now "
-                                       "could lose it");
+                                       "could lose it; try again in some seconds");
   if (is_paused (&pause))
     return pcd_action_done (&reason, "it is paused already");
   return try_all (&pause, &reason);

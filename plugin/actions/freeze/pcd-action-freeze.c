@@ -30,15 +30,15 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   if (pcd_action_has_ended (migration))
     return pcd_action_refuse (&reason,
                               "the migration has ended (%s): nothing would let the guest "
-                              "go on again",
+                              "go on again; 'virsh suspend' holds it",
                               migration->phase);
   if (migration->pid <= 0)
-    return pcd_action_refuse (&reason, "QEMU's process is not known");
+    return pcd_action_refuse (&reason, PCD_ACTION_NO_PROCESS);
   monitor = pcd_action_monitor (migration, &why_not);
   if (!pcd_freezer_freeze (migration->pid, monitor ? ask : NULL, monitor,
                            pcd_action_limit (job, FREEZE_USEC), &report, &error)) {
     if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
-      return pcd_action_fail (&reason, "%s; thawed again", error->message);
+      return pcd_action_fail (&reason, "%s; thawed again, so try once more", error->message);
     return pcd_action_refuse (&reason, "%s", error->message);
   }
   what = pcd_freeze_report_to_string (&report);

@@ -85,10 +85,14 @@ is_called_for (const PostcopydMigration *migration,
   /* One that spins, as it was signalled, takes a thorough look. */
   else if (!waits_for_page (migration->pid, PCD_THREADS_CHEAP) &&
            !waits_for_page (migration->pid, PCD_THREADS_THOROUGH))
-    *ret_outcome = pcd_action_fail (reason, "QEMU does not answer, and waits for no page");
+    *ret_outcome = pcd_action_fail (
+        reason,
+        "QEMU does not answer, and waits for no page: 'postcopyctl inspect' shows where it stands");
   else if (!(oob = pcd_monitor_keeper_call (invite->monitor, "query-yank", NULL, PCD_QMP_OOB, NULL,
                                             pcd_action_limit (invite->job, OOB_USEC), NULL)))
-    *ret_outcome = pcd_action_fail (reason, "QEMU answers nothing, not even out of band");
+    *ret_outcome = pcd_action_fail (
+        reason,
+        "QEMU answers nothing, not even out of band: 'postcopyctl inspect' shows where it stands");
   else
     return TRUE;
   return FALSE;
@@ -114,12 +118,12 @@ pcd_action_invite (const PostcopydMigration *migration,
   if (g_strcmp0 (migration->phase, "paused") != 0)
     return pcd_action_refuse (reason, ONLY_THE_SOURCE "and it is not paused");
   if (!invite.monitor)
-    return pcd_action_refuse (reason, ONLY_THE_SOURCE "%s", why_not);
+    return pcd_action_refuse (reason, ONLY_THE_SOURCE "try it there (here: %s)", why_not);
   if (!is_called_for (migration, &invite, reason, &outcome))
     return outcome;
   if (!host->peers)
     return pcd_action_fail (reason, "QEMU hangs, and there is no way to the source: %s",
-                            host->no_peers ?: "none was given");
+                            host->no_peers ?: "give one by --uri");
   end = pcd_invite_run (&request, &text);
   return end == PCD_OUTCOME_DONE ? pcd_action_done (reason, "%s", text)
                                  : pcd_action_fail (reason, "%s", text);

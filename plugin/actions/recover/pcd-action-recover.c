@@ -44,7 +44,8 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *reason,
     return pcd_action_invite (migration, job, &(PcdReason){ reason, reason_size });
   if (!host->peers)
     return pcd_action_refuse (&(PcdReason){ reason, reason_size }, "%s",
-                              host->no_peers ?: "no way to the other host was given");
+                              host->no_peers
+                                  ?: "no way to the other host was given; give one by --uri");
   const PcdRecoverRequest request = {
     .uri = migration->libvirt_uri,
     .uuid = migration->uuid,

@@ -23,8 +23,10 @@ go_on (const PostcopydMigration *migration,
   PcdQmpBlocked blocked;
 
   if (!monitor)
-    return pcd_action_fail (reason, "stopped by postcopyd, and cannot be told to go on: %s",
-                            why_not);
+    return pcd_action_fail (
+        reason,
+        "stopped by postcopyd, and cannot be told to go on: %s; try again when QEMU answers",
+        why_not);
   status = pcd_monitor_keeper_get_status (monitor, "query-status",
                                           pcd_action_limit (job, CONT_USEC), &error);
   if (!status)
@@ -32,7 +34,10 @@ go_on (const PostcopydMigration *migration,
   if (g_str_equal (status, "running"))
     return pcd_action_done (reason, "%u vCPUs thawed; QEMU runs already", n_thawed);
   if (!g_str_equal (status, "paused"))
-    return pcd_action_refuse (reason, "QEMU is not paused by postcopyd: it says %s", status);
+    return pcd_action_refuse (
+        reason,
+        "QEMU is not paused by postcopyd: it says %s; 'virsh domstate --reason' may tell by whom",
+        status);
   threads = pcd_action_look (migration->pid, PCD_THREADS_THOROUGH, &blocked, NULL, &error);
   if (!threads)
     return pcd_action_fail (reason, "%s", error->message);
@@ -75,12 +80,13 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   guint n_thawed = 0;
 
   if (pcd_action_is_source (migration))
-    return pcd_action_refuse (&reason, "never on the source: its guest has run on the destination");
+    return pcd_action_refuse (
+        &reason, "never on the source: its guest has run on the destination; run it there");
   if (migration->pid <= 0)
-    return pcd_action_refuse (&reason, "QEMU's process is not known");
+    return pcd_action_refuse (&reason, PCD_ACTION_NO_PROCESS);
   if (!pcd_action_host (migration)->for_snapshot &&
       !pcd_freezer_thaw (migration->pid, &n_thawed, &error))
-    return pcd_action_fail (&reason, "not everything was thawed: %s", error->message);
+    return pcd_action_fail (&reason, "not everything was thawed: %s; try again", error->message);
   if (pcd_action_host (migration)->we_stopped)
     return go_on (migration, job, n_thawed, &reason);
   if (was_left_by_debugger (migration))

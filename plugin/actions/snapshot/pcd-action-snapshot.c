@@ -131,7 +131,8 @@ let_go (Hold *hold, PcdBundle *bundle)
     return NULL;
   hold->by_us = FALSE;
   if (do_other (hold, &pcd_action_resume_plugin, text, sizeof text) != POSTCOPYD_DONE)
-    return g_strdup_printf ("the guest is still %s: %s", held_words[hold->held], text);
+    return g_strdup_printf ("the guest is still %s: %s; 'postcopyctl resume' lets it go on",
+                            held_words[hold->held], text);
   if (hold->held == STOPPED)
     pcd_action_not_stopped (hold->side.migration);
   pcd_bundle_set_note (bundle, NULL, NULL);
@@ -257,8 +258,9 @@ fill (Hold *hold, PcdBundle *bundle, const PcdReason *reason)
   g_clear_pointer (&snapshot.layout, pcd_ram_layout_free);
   if (good)
     return tell (reason, &snapshot, path, still_held);
-  return pcd_action_fail (reason, "no snapshot is left: %s%s%s", error->message,
-                          still_held ? "; " : "", still_held ? still_held : "");
+  if (still_held)
+    return pcd_action_fail (reason, "no snapshot is left: %s; %s", error->message, still_held);
+  return pcd_action_fail (reason, "no snapshot is left: %s", error->message);
 }
 
 static PostcopydOutcome
@@ -271,14 +273,17 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   g_autoptr (PcdBundle) bundle = NULL;
 
   if (pcd_action_has_ended (migration))
-    return pcd_action_refuse (&reason, "the migration has ended (%s)", migration->phase);
-  if (!g_str_equal (migration->phase, "paused") && !g_str_equal (migration->flow, "stalled"))
-    return pcd_action_refuse (&reason, "in phase %s the other side still sends or gets pages",
+    return pcd_action_refuse (&reason,
+                              "the migration has ended (%s); 'virsh dump' keeps a guest that runs",
                               migration->phase);
+  if (!g_str_equal (migration->phase, "paused") && !g_str_equal (migration->flow, "stalled"))
+    return pcd_action_refuse (
+        &reason, "in phase %s the other side still sends or gets pages; try again in a pause",
+        migration->phase);
   if (migration->pid <= 0)
-    return pcd_action_refuse (&reason, "QEMU's process is not known");
+    return pcd_action_refuse (&reason, PCD_ACTION_NO_PROCESS);
   if (!directory)
-    return pcd_action_refuse (&reason, "there is no folder for snapshots");
+    return pcd_action_refuse (&reason, "there is no folder for snapshots; give one by --directory");
   hold.side.monitor = pcd_action_monitor (migration, &hold.side.why_no_monitor);
   bundle = pcd_snapshot_begin (pcd_action_host (migration)->state_dir, directory, migration->name,
                                migration->pid, &error);

@@ -24,8 +24,9 @@ refuses (const PostcopydMigration *migration,
   if (!threads)
     *ret_outcome = pcd_action_refuse (reason, "%s", error->message);
   else if (freeze.n_frozen + freeze.n_pending > 0)
-    *ret_outcome = pcd_action_refuse (reason, "%u of %u vCPUs are frozen: QMP stop would hang",
-                                      freeze.n_frozen + freeze.n_pending, freeze.n_vcpus);
+    *ret_outcome = pcd_action_refuse (
+        reason, "%u of %u vCPUs are frozen: QMP stop would hang; try 'postcopyctl resume' first",
+        freeze.n_frozen + freeze.n_pending, freeze.n_vcpus);
   else if (why)
     *ret_outcome = pcd_action_refuse (reason, "QMP stop could hang: %s", why);
   else
@@ -55,7 +56,8 @@ send (const PostcopydMigration *migration,
     return pcd_action_fail (reason,
                             "stop is pending: a vCPU began to wait for a page just then; it "
                             "completes when the page comes, and until then QEMU answers "
-                            "out-of-band commands only, and libvirt cannot recover");
+                            "out-of-band commands only, and libvirt cannot recover: 'postcopyctl "
+                            "recover' can, by inviting the source");
   return pcd_action_fail (reason, "%s", error->message);
 }
 
@@ -77,10 +79,10 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
   if (pcd_action_has_ended (migration))
     return pcd_action_refuse (&reason,
                               "the migration has ended (%s): nothing would let the guest "
-                              "go on again",
+                              "go on again; 'virsh suspend' holds it",
                               migration->phase);
   if (migration->pid <= 0)
-    return pcd_action_refuse (&reason, "QEMU's process is not known");
+    return pcd_action_refuse (&reason, PCD_ACTION_NO_PROCESS);
   if (refuses (migration, PCD_THREADS_CHEAP, &reason, &blocked, &outcome))
     return outcome;
   monitor = pcd_action_monitor (migration, &why_not);
@@ -94,7 +96,9 @@ run (const PostcopydMigration *migration, const PostcopydJob *job, char *text, s
     return pcd_action_refuse (&reason, "the guest is not running: QEMU says %s",
                               status ? status : "nothing");
   if (!pcd_action_may_stop (migration, job, &error))
-    return pcd_action_refuse (&reason, "what is done could not be kept first: %s", error->message);
+    return pcd_action_refuse (
+        &reason, "not done, as it could not be kept first: %s; postcopyd's log says more",
+        error->message);
   if (refuses (migration, PCD_THREADS_THOROUGH, &reason, &blocked, &outcome)) {
     pcd_action_not_stopped (migration);
     return outcome;

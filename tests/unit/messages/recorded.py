@@ -4,6 +4,8 @@ import dataclasses
 import re
 
 FIELD, RECORD = "\x1f", "\x1e"
+# Functions of ours whose texts the recorder sees where they call GLib.
+SEEN_AS = {"pcd_action_refuse": "g_vsnprintf", "pcd_action_fail": "g_vsnprintf"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +48,13 @@ class Matcher:
             if message.maker.endswith("_literal"):
                 self.literal.append(entry)
             else:
-                self.by_format.setdefault((message.maker, same_format(message.format)), []).append(entry)
+                maker = SEEN_AS.get(message.maker, message.maker)
+                self.by_format.setdefault((maker, same_format(message.format)), []).append(entry)
 
     def find(self, recorded):
         candidates = self.literal if recorded.maker.endswith("_literal") else \
             self.by_format.get((recorded.maker, same_format(recorded.format)), [])
         # What fits anything is ours only if we made it.
-        fits = [m for m, pattern in candidates if m.maker == recorded.maker and
+        fits = [m for m, pattern in candidates if SEEN_AS.get(m.maker, m.maker) == recorded.maker and
                 (recorded.ours or m.words.strip(": \n")) and pattern.fullmatch(recorded.text)]
         return max(fits, key=lambda m: len(m.words), default=None)

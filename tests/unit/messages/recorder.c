@@ -118,3 +118,13 @@ g_printerr (const gchar *format, ...)
   TEXT (text, format);
   NEXT (g_printerr) ("%s", text);
 }
+
+/* What came of an action: pcd-action-util.c */
+gint
+g_vsnprintf (gchar *string, gulong n, gchar const *format, va_list args)
+{
+  const int length = vsnprintf (string, n, format, args);
+
+  record (__builtin_return_address (0), __func__, format, string);
+  return length;
+}

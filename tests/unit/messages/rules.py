@@ -14,7 +14,7 @@ ERRNO = re.compile(r"(No such file or directory|Permission denied|Input/output e
 
 # What to do: a value that would be right, a command, a place to look, a choice.
 ADVICE = re.compile(r"expected|see '|postcopyctl |--[a-z]+|\bgive |\bsay which|chmod |chown |install |set TERM|"
-                    r"run it there|\btry |did you mean|; make |; be |by hand|restart|is its daemon running|"
+                    r"run it (?:there|on)|\btry |works all the same|does without|'virsh |only one in postcopy can|see postcopyd|[Dd]o not send|did you mean|; make |; be |by hand|restart|is its daemon running|"
                     r"; start it|see that |is another postcopyd running|; is |log says")
 # Kinds of messages after which there is nothing that we could tell anyone to do.
 HOPELESS = {
@@ -23,13 +23,20 @@ HOPELESS = {
                                                         r"is not a QEMU|libvirt knows no domain|no migrations"),
     "a file that its maker has to mend: it is named, and what is wrong": re.compile(
         r"plugin \S+: .*: (is|does|has|says|calls|exports) |file is not a database|but not a journal|disk I/O error|Failed to create file|No such file"),
+    "what came of an action is so already, or is over": re.compile(
+        r"QEMU says|is not paused|has failed: the guest is|is over: QEMU ended|cancelled before|called off|"
+        r"QEMU goes on migrating"),
+    "postcopyctl adds what to do: pcd-act-wait.c": re.compile(r"QMP stop could hang"),
     "the daemon may be slow, and may answer later": re.compile(r"did not answer within"),
 }
 
 
 def without_advice(stderr):
     """@stderr of a program that failed: nothing in it says what to do, nor is of a kind above."""
-    text = stderr.decode("utf-8", "replace")
+    return tells_not_what_to_do(stderr.decode("utf-8", "replace"))
+
+
+def tells_not_what_to_do(text):
     return not ADVICE.search(text) and not any(kind.search(text) for kind in HOPELESS.values())
 
 

@@ -14,6 +14,10 @@ import pathlib
 import re
 import sys
 
+import outcomes
+from ctokens import (calls_in, closing, lex, locals_of, opening_of, params_of, returns_in, split_args,
+                     split_ternary, strip)
+
 # function -> which argument is the format (or, LITERAL, the whole text)
 MAKERS = {
     "g_set_error": 3, "g_set_error_literal": 3, "g_error_new": 2, "g_error_new_literal": 2,
@@ -21,6 +25,8 @@ MAKERS = {
     "g_propagate_prefixed_error": 2, "g_dbus_method_invocation_return_error": 3,
     "g_dbus_method_invocation_return_error_literal": 3, "g_printerr": 0,
     "g_task_return_new_error": 3,
+    # What came of an action
+    "pcd_action_refuse": 1, "pcd_action_fail": 1,
 }
 LITERAL = {name for name in MAKERS if name.endswith("_literal")}
 # They make no text of their own.
@@ -46,15 +52,6 @@ MARKS = {"_", "N_", "Q_", "gettext", "g_strdup", "g_intern_string", "g_intern_st
 PLURALS = {"ngettext", "dngettext", "g_dngettext"}
 MAX_ALTERNATIVES = 60
 
-TOKEN = re.compile(r"""
-    (?P<comment>/\*.*?\*/|//[^\n]*)
-  | (?P<string>"(?:\\.|[^"\\])*")
-  | (?P<char>'(?:\\.|[^'\\])*')
-  | (?P<word>[A-Za-z_]\w*)
-  | (?P<number>\d[\w.]*)
-  | (?P<space>\s+)
-  | (?P<mark>->|\.\.\.|<<|>>|[<>=!]=|&&|\|\||\+\+|--|.)
-""", re.X | re.S)
 SPEC = re.compile(r"%(?:%|[-+ #0']*(?P<width>\*|\d+)?(?:\.(?P<prec>\*|\d+))?(?P<len>hh|h|ll|l|z|j|t)?"
                   r"(?P<conv>[diouxXcsfgGeEpm]))")
 
@@ -70,13 +67,6 @@ class Param:
     """What the caller gives as this argument; @formats: it is a format, its arguments follow."""
     index: int
     formats: bool = False
-
-
-@dataclasses.dataclass
-class Token:
-    kind: str
-    text: str
-    line: int
 
 
 @dataclasses.dataclass
@@ -113,7 +103,7 @@ class Message:
             elif p.spec[-1] in "diu":
                 out.append(r"\s*-?\d+")
             elif p.spec[-1] in "xX":
-                out.append(r"[0-9a-fA-F]+")
+                out.append(r"(?:0x)?[0-9a-fA-F]+")
             elif p.spec[-1] in "fgGeE":
                 out.append(r"\s*[-\d.e+naif]+")
             else:
@@ -166,7 +156,8 @@ class Source:
             if SUSPECT.match(token.text) and after == "(" and before not in ("->", ".") \
                     and token.text not in MAKERS and token.text not in RELAYS:
                 self.unknown_ways.append(f"{shown}:{token.line}: {token.text} ()")
-            if token.text in MAKERS and after != "(":
+            # A macro of capitals may define it: SAY (pcd_action_fail, ...)
+            if token.text in MAKERS and after != "(" and not (before == "(" and tokens[i - 2].text.isupper()):
                 self.unknown_ways.append(f"{shown}:{token.line}: {token.text} is not called but taken")
             if token.text == "message" and before in ("->", ".") and after == "=":
                 holder = tokens[i - 2].text
@@ -224,6 +215,11 @@ class Source:
         seen = set()
         for f, call, name in pending:
             self.take(f, call, [(name, None, (Param(MAKERS[name], name not in LITERAL),))], seen)
+        for f, maker, tokens, line in outcomes.in_functions(self.functions):
+            for pieces in self.value(f, tokens, 0):
+                closed = tuple(Hole("%s") if isinstance(p, Param) else p for p in pieces)
+                if any(" " in p for p in closed if isinstance(p, str)):
+                    self.messages.append(Message(f"{f.path}:{line}", maker, plain(closed), merge(closed)))
 
     def callers(self, function):
         for other, call in self.calls.get(function.name, []):
@@ -409,144 +405,6 @@ NUMBERS = {"G_GINT64_FORMAT": "li", "G_GUINT64_FORMAT": "lu", "G_GSIZE_FORMAT": 
            "G_GSSIZE_FORMAT": "li", "G_GINT32_FORMAT": "i", "G_GUINT32_FORMAT": "u",
            "G_GINT64_MODIFIER": "l", "PRIu64": "lu", "PRIx64": "lx", "PRId64": "ld",
            "PCD_VERSION": "\1"}
-
-
-def lex(text, line):
-    for m in TOKEN.finditer(text):
-        kind = m.lastgroup
-        if kind not in ("comment", "space"):
-            yield Token(kind, m[0], line)
-        line += m[0].count("\n")
-
-
-def closing(tokens, at):
-    depth, pairs = 0, {"(": ")", "{": "}", "[": "]"}
-    for i in range(at, len(tokens)):
-        if tokens[i].text in pairs and tokens[i].kind == "mark":
-            depth += 1
-        elif tokens[i].text in pairs.values() and tokens[i].kind == "mark":
-            depth -= 1
-            if depth == 0:
-                return i
-    return len(tokens) - 1
-
-
-def opening_of(tokens, at):
-    depth = 0
-    for i in range(at, -1, -1):
-        if tokens[i].text == ")":
-            depth += 1
-        elif tokens[i].text == "(":
-            depth -= 1
-            if depth == 0:
-                return i
-    return 0
-
-
-def split_args(tokens):
-    args, now, depth = [], [], 0
-    for token in tokens:
-        if token.kind == "mark" and token.text in "([{":
-            depth += 1
-        elif token.kind == "mark" and token.text in ")]}":
-            depth -= 1
-        if token.text == "," and depth == 0:
-            args.append(now)
-            now = []
-        else:
-            now.append(token)
-    return args + [now] if now or args else []
-
-
-def params_of(tokens):
-    names, types = [], []
-    for arg in split_args(tokens):
-        words = [t.text for t in arg if t.kind == "word"]
-        names.append(words[-1] if words else "...")
-        types.append("char" in words)
-    return names, types
-
-
-def strip(tokens):
-    """Without casts and brackets around it."""
-    while len(tokens) > 2 and tokens[0].text == "(":
-        end = closing(tokens, 0)
-        if end == len(tokens) - 1:
-            tokens = tokens[1:-1]
-        elif any(t.text in ("char", "gpointer", "const") for t in tokens[1:end]):
-            tokens = tokens[end + 1:]
-        else:
-            break
-    return tokens
-
-
-def split_ternary(tokens):
-    depth, question, nested = 0, None, 0
-    for i, token in enumerate(tokens):
-        if token.kind != "mark":
-            continue
-        if token.text in "([{":
-            depth += 1
-        elif token.text in ")]}":
-            depth -= 1
-        elif depth == 0 and token.text == "?":
-            if question is None:
-                question = i
-            else:
-                nested += 1
-        elif depth == 0 and token.text == ":" and question is not None:
-            if nested == 0:
-                return tokens[:question], tokens[question + 1:i], tokens[i + 1:]
-            nested -= 1
-    return None
-
-
-def calls_in(tokens):
-    for i, token in enumerate(tokens):
-        if token.kind == "word" and i + 1 < len(tokens) and tokens[i + 1].text == "(":
-            end = closing(tokens, i + 1)
-            yield token.text, split_args(tokens[i + 2:end]), token.line
-
-
-def statement_end(tokens, at):
-    depth = 0
-    for i in range(at, len(tokens)):
-        text = tokens[i].text if tokens[i].kind == "mark" else ""
-        if text and text in "([{":
-            depth += 1
-        elif text and text in ")]}":
-            depth -= 1
-            if depth < 0:
-                return i
-        elif depth == 0 and text and text in ";,":
-            return i
-    return len(tokens)
-
-
-def locals_of(function):
-    """name -> every expression that is assigned to it."""
-    known = {}
-    tokens = function.body
-    for i in range(1, len(tokens) - 1):
-        if tokens[i].text == "=" and tokens[i - 1].kind == "word" and \
-                (i < 2 or tokens[i - 2].text not in ("->", ".")):
-            end = statement_end(tokens, i + 1)
-            value = tokens[i + 1:end]
-            # a = b = c: what a is, b is
-            known.setdefault(tokens[i - 1].text, []).append(
-                value[2:] if len(value) > 2 and value[1].text == "=" else value)
-    # Written through a pointer: anything.
-    for i in range(len(tokens) - 1):
-        if tokens[i].text == "&" and tokens[i + 1].text in known and \
-                tokens[i - 1].text in ("(", ","):
-            known[tokens[i + 1].text].append([])
-    return known
-
-
-def returns_in(tokens):
-    for i, token in enumerate(tokens):
-        if token.text == "return":
-            yield tokens[i + 1:statement_end(tokens, i + 1)]
 
 
 def plain(pieces):

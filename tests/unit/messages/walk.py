@@ -12,6 +12,8 @@ import sqlite3
 import subprocess
 import time
 
+import bundles
+
 JOURNAL = 1346585674  # the application_id of pcd-journal-open.c
 U1 = "11111111-2222-3333-4444-555555555555"
 U3 = "33333333-2222-3333-4444-555555555555"
@@ -76,7 +78,12 @@ TYPED = [
     (FAILED, "incident report {dir}/nonexistent"), (FAILED, "incident report {dir}/huge"),
     (FAILED, "incident report {dir}/incident --with {dir}/incident"),
     (FAILED, "incident report {dir}/incident --html {dir}/nonexistent/page"),
-]
+    (NOT_FOUND, "incident --state-dir {dir}/begun show 1"),
+    (NOT_FOUND, "--connect test://{dir}/node.xml inspect shut"),
+    (USAGE, "policy check {dir}/too-large.json"), (USAGE, "policy check {dir}/too-deep.json"),
+    (USAGE, "policy check {dir}/unknown-key.json"), (USAGE, "policy check {dir}/unknown-action.json"),
+    (USAGE, "policy check {dir}/odd-action.json"),
+] + bundles.SNAPSHOTS
 # A bus, and no postcopyd on it; and no bus.
 ALONE = [
     (NO_DAEMON, "list"), (NO_DAEMON, "status g"), (NO_DAEMON, "events --follow"), (NO_DAEMON, "recover g"),
@@ -161,6 +168,16 @@ class Walk:
         write("nonsense", "nonsense")
         write("no-incident", "{}")
         write("bad.json", '{"name": "x\033"}')
+        write("too-large.json", "1e999")
+        write("too-deep.json", "[" * 99)
+        write("unknown-key.json", '{"name": "x", "frob": 1, "steps": []}')
+        write("unknown-action.json", '{"name": "x", "steps": [{"when": "paused", "do": "frob"}]}')
+        write("odd-action.json", '{"name": "x", "steps": [{"when": "paused", "do": "a.b"}]}')
+        write("node.xml", "<node><domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>"
+              "<name>shut</name><memory>4096</memory><os><type>hvm</type></os><test:runstate>5</test:runstate>"
+              "</domain></node>")
+        write("doctype.xml", "<!DOCTYPE domain [<!ENTITY x 'y'>]><domain type='kvm'/>")
+        bundles.make(self.dir)
         write("bad.conf", "[frob]\n")
         write("not-elf.so", "nonsense")
         os.symlink("not-elf.so", self.dir / "link.so")
@@ -182,6 +199,9 @@ class Walk:
                     db.execute(f"pragma user_version = {version}")
                 db.commit()
         (self.dir / "folder/journal.sqlite").mkdir(parents=True)
+        write("begun/journal.sqlite", b"")
+        with contextlib.closing(sqlite3.connect(self.dir / "begun/journal.sqlite")) as db:
+            db.executescript("create table t (x); drop table t; vacuum")
 
     def run(self, expected, argv, env=None, stdin=subprocess.DEVNULL):
         try:
@@ -342,6 +362,8 @@ class Walk:
 
     def hooked(self):
         """libvirt's hook says what it has to say to syslog, and ends with 0 whatever it meets."""
+        with open(self.dir / "doctype.xml", "rb") as xml:
+            self.run(DONE, [self.hook, "vm", "migrate", "begin", "-"], stdin=xml)
         self.run(DONE, [self.hook, "vm", "migrate", "begin", "-"], stdin=subprocess.DEVNULL)
         with open(self.dir / "huge", "rb") as huge:
             self.run(DONE, [self.hook, "vm", "migrate", "begin", "-"], stdin=huge)
