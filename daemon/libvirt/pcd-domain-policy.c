@@ -54,9 +54,9 @@ work (gpointer data)
   if (!connection) {
     virErrorPtr last = virGetLastError ();
     g_set_error (&task->error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED,
-                 _ ("cannot connect to libvirt: %s; is its daemon running? Or name another by "
-                    "--connect URI"),
-                 last && last->message ? last->message : _ ("failed without a reason"));
+                 _ ("cannot connect to libvirt: %s; %s"),
+                 last && last->message ? last->message : _ ("failed without a reason"),
+                 pcd_vir_connect_advice ());
     return;
   }
   if (!domain) {

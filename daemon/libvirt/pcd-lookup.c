@@ -43,10 +43,9 @@ set_lookup_error (Lookup *lookup, gboolean connected)
     g_set_error (&lookup->error, G_IO_ERROR, code, _ ("libvirt knows no domain '%s'"),
                  lookup->domain);
   else if (!connected)
-    g_set_error (&lookup->error, G_IO_ERROR, code,
-                 _ ("cannot connect to libvirt: %s; is its daemon running? Or name another by "
-                    "--connect URI"),
-                 last && last->message ? last->message : _ ("failed without a reason"));
+    g_set_error (&lookup->error, G_IO_ERROR, code, _ ("cannot connect to libvirt: %s; %s"),
+                 last && last->message ? last->message : _ ("failed without a reason"),
+                 pcd_vir_connect_advice ());
   else
     g_set_error (&lookup->error, G_IO_ERROR, code, "libvirt: %s",
                  last && last->message ? last->message : _ ("failed without a reason"));

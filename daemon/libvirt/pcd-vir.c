@@ -20,6 +20,17 @@ pcd_vir_init (void)
   virSetErrorFunc (NULL, drop_error);
 }
 
+const char *
+pcd_vir_connect_advice (void)
+{
+  /* All that libvirt says of a certificate is that it could not be verified. */
+  if (virGetLastErrorCode () == VIR_ERR_AUTH_FAILED)
+    return _ (
+        "does its certificate suit? It has to be valid today, for the name in the URI, and of an "
+        "authority that is trusted");
+  return _ ("is its daemon running? Or name another by --connect URI");
+}
+
 void
 pcd_vir_set_error (GError **error, const char *call)
 {

@@ -23,6 +23,9 @@ GQuark pcd_vir_error_quark (void);
  */
 void pcd_vir_init (void);
 
+/* What to look at when no connection to libvirt was made, by its last error. */
+const char *pcd_vir_connect_advice (void);
+
 /**
  * pcd_vir_set_error:
  * @call: the libvirt function that failed

@@ -17,7 +17,8 @@ import threading
 import time
 import unittest
 
-from webhook_server import Receiver, make_certificates
+import certificates
+from webhook_server import Receiver
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 try:
@@ -297,7 +298,9 @@ class Webhook(unittest.TestCase):
     def test_certificates(self):
         for folder, ca_file, why in (("other", "good/ca.pem", "signed by nobody that is trusted"),
                                      ("good", None, "signed by nobody that is trusted"),
-                                     ("elsewhere", "elsewhere/ca.pem", "for another name")):
+                                     ("elsewhere", "elsewhere/ca.pem", "for another name"),
+                                     ("expired", "expired/ca.pem", "expired"),
+                                     ("early", "early/ca.pem", "not valid yet")):
             with self.subTest(folder), Receiver(path(folder)) as receiver:
                 call = first_only(start(receiver, 1, ca_file=ca_file and path(ca_file)))
                 self.assertEqual(call.outcome, "failed")
@@ -390,9 +393,9 @@ class Secrets(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    make_certificates(path("good"))
-    make_certificates(path("other"))
-    make_certificates(path("elsewhere"), ("DNS:elsewhere.example",))
+    for name, how in {"good": {}, "other": {}, "elsewhere": {"names": ("DNS:elsewhere.example",)},
+                      "expired": {"when": certificates.PAST}, "early": {"when": certificates.FUTURE}}.items():
+        certificates.make(path(name), **how)
     credential("key", KEY)
     credential("token", TOKEN.encode() + b"\n")
     suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(c) for c in (Webhook, Secrets))

@@ -14,28 +14,14 @@ import http.server
 import json
 import os
 import ssl
-import subprocess
 import sys
 import threading
 import time
 
+import certificates
+
+make_certificates = certificates.make
 REQUIRED = {"specversion", "id", "source", "type"}
-
-
-def make_certificates(folder, names=("IP:127.0.0.1", "DNS:localhost")):
-    """Of an authority of its own: ca.pem, server.pem, server.key. Returns the folder."""
-    def openssl(*argv):
-        subprocess.run(["openssl", *argv], cwd=folder, check=True, capture_output=True, timeout=60)
-    os.makedirs(folder, exist_ok=True)
-    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    openssl("req", "-x509", *ec, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test authority",
-            "-days", "2")
-    openssl("req", *ec, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=receiver")
-    with open(os.path.join(folder, "ext"), "w", encoding="ascii") as f:
-        f.write("subjectAltName=" + ",".join(names))
-    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-            "-extfile", "ext", "-out", "server.pem", "-days", "2")
-    return folder
 
 
 class Receiver:

@@ -14,7 +14,7 @@ ERRNO = re.compile(r"(No such file or directory|Permission denied|Input/output e
 
 # What to do: a value that would be right, a command, a place to look, a choice.
 ADVICE = re.compile(r"expected|see '|postcopyctl |--[a-z]+|\bgive |\bsay which|chmod |chown |install |set TERM|"
-                    r"run it (?:there|on)|\btry |works all the same|does without|'virsh |only one in postcopy can|see postcopyd|[Dd]o not send|did you mean|; make |; be |by hand|restart|is its daemon running|"
+                    r"run it (?:there|on)|\btry |works all the same|does without|'virsh |only one in postcopy can|see postcopyd|[Dd]o not send|did you mean|; make |; be |by hand|restart|is its daemon running|does its certificate suit|"
                     r"; start it|see that |is another postcopyd running|; is |log says")
 # Kinds of messages after which there is nothing that we could tell anyone to do.
 HOPELESS = {

@@ -83,7 +83,7 @@ class Test:
                    "PCD_MESSAGES": str(folder / "record")}
             walk = Walk(folder, env)
             with concurrent.futures.ThreadPoolExecutor(5) as pool:
-                parts = [pool.submit(part) for part in (walk.typed, walk.config, walk.hosts, walk.buses, walk.hooked,
+                parts = [pool.submit(part) for part in (walk.typed, walk.config, walk.hosts, walk.buses, walk.certificates, walk.hooked,
                                                           walk.silent)]
                 units = [pool.submit(self.unit, program, env) for program in self.unit_tests()]
                 for each in units + parts:

@@ -13,6 +13,7 @@ import subprocess
 import time
 
 import bundles
+import tls
 
 JOURNAL = 1346585674  # the application_id of pcd-journal-open.c
 U1 = "11111111-2222-3333-4444-555555555555"
@@ -252,6 +253,14 @@ class Walk:
     def hosts(self):
         for ssh, _ in SSH:
             self.run(NO_DAEMON, [self.ctl, "--host", "far", "list"], {"POSTCOPYCTL_SSH": ssh})
+
+    def certificates(self):
+        """A libvirt whose certificate is expired, not valid yet, or another host's."""
+        for kind in tls.KINDS:
+            with tls.uri(self.dir, kind) as uri:
+                for words in (["inspect", "g"], ["policy", "--policy-dir", self.env["PCD_POLICIES"], "set", "g", "recover"]):
+                    said = self.run(FAILED, [self.ctl, "--connect", uri, *words])
+                    assert b"does its certificate suit" in said.stderr, said.stderr
 
     def silent(self):
         """A bus that accepts and says nothing."""
