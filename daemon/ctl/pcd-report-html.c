@@ -40,7 +40,7 @@ static const char style[] =
     ".legend{list-style:none;padding:0;margin:.5rem 0;font-size:.9rem;display:grid;gap:.2rem 2rem;"
     "grid-template-columns:repeat(auto-fit,minmax(min(24rem,100%),1fr))}"
     ".legend li{display:flex;gap:.6rem;align-items:baseline}"
-    ".legend svg{flex:none;width:1.2rem;min-width:0;height:.8rem}"
+    ".legend svg{flex:none;width:1.2rem;min-width:0;height:.8rem;overflow:visible}"
     ".mark{fill:var(--calm);stroke:var(--paper)}.mark.shutdown,.mark.cause{fill:var(--bad)}"
     "@media print{body{max-width:none;padding:0;font-size:11pt}.skip{display:none}"
     "table{page-break-inside:auto}tr,svg,li{page-break-inside:avoid}details>*{display:block}}";
