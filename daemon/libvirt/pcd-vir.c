@@ -23,11 +23,11 @@ pcd_vir_init (void)
 const char *
 pcd_vir_connect_advice (void)
 {
-  /* All that libvirt says of a certificate is that it could not be verified. */
+  /* A user whom polkit refuses, and a certificate, of which libvirt says only that it could not be
+   * verified. */
   if (virGetLastErrorCode () == VIR_ERR_AUTH_FAILED)
-    return _ (
-        "does its certificate suit? It has to be valid today, for the name in the URI, and of an "
-        "authority that is trusted");
+    return _ ("may this user connect? Over TLS, does its certificate suit? It has to be valid "
+              "now, for that name, by a trusted CA");
   return _ ("is its daemon running? Or name another by --connect URI");
 }
 
